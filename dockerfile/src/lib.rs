@@ -1,1 +1,25 @@
-//! placeholder
+//! The Dockerfile front end, from bytes to a graph of stages, without any I/O.
+//!
+//! The way of a Dockerfile through this crate: `parse` splits the text into an [`Ast`] of nodes
+//! that know where they stand; the instruction layer gives each node its type; lowering expands
+//! variables with `expand` and builds the graph. `ignore` and `glob` hold the two pattern
+//! languages that a build context needs.
+//!
+//! Everything that a user can get wrong ends in an [`Error`], which carries a [`Diagnostic`] that
+//! points at a line and column of the file.
+//!
+//! Deliberately absent: reading files, asking registries, and any notion of a machine that builds.
+
+pub mod ast;
+pub mod diagnostic;
+
+pub use ast::{Ast, Directive, DirectiveName, Flag, Heredoc, Node, Word};
+pub use diagnostic::{Diagnostic, Error, Severity, Span};
+
+// The doors that follow, in this shape:
+//   parse(source: &[u8]) -> Result<Ast, Error>
+//   Expander { escape: char, quotes: Quotes }
+//   Expander::process_word(&self, word: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Expansion, ExpandError>
+//   Expander::process_words(&self, word: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Vec<String>, ExpandError>
+//   Expansion { text: String, matched: BTreeSet<String>, unmatched: BTreeSet<String> }
+//   ExpandError::at(self, span: Span) -> Error

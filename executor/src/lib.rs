@@ -1,1 +1,31 @@
-//! placeholder
+//! Runs one command of a build in a Linux container, and reports how it ended.
+//!
+//! The caller hands over directories (overlay layers, an upper, mounts) and gets back an [`Outcome`]; what
+//! the directories mean and where they are kept is not known here. [`Native`] starts a small re-exec'd
+//! helper for each container, so `main` of every program that links this crate calls [`init_entry`] first.
+//!
+//! Invariants:
+//! - nothing is ever mounted in the mount namespace of the host; all mounts die with the container;
+//! - every process of a container dies with its first process, with the helper, and with the caller;
+//! - a path inside the container is resolved with the container's root as `/`, so that no symlink in a layer or
+//!   a mount leads outside;
+//! - secrets pass from memory to a tmpfs of the container and touch no disk.
+//!
+//! Deliberately absent: the store, images, names of users (ids only), rootless operation, IPv6, terminals.
+//!
+//! This is the only crate of the workspace with `unsafe`; it stays in [`sys`].
+
+mod cancel;
+mod container;
+mod error;
+mod executor;
+mod network;
+mod outcome;
+
+pub use cancel::CancelFlag;
+pub use container::{
+    Access, Container, Limits, Mount, MountKind, Network, Resource, Secret, Ulimit, User,
+};
+pub use error::{Blame, Error};
+pub use executor::Executor;
+pub use outcome::{Exit, Outcome, Stream, Usage};

@@ -1,8 +1,8 @@
 //! The Dockerfile front end, from bytes to a graph of stages, without any I/O.
 //!
-//! The way of a Dockerfile through this crate: `parse` splits the text into an [`Ast`] of nodes
+//! The way of a Dockerfile through this crate: [`parse`] splits the text into an [`Ast`] of nodes
 //! that know where they stand; the instruction layer gives each node its type; lowering expands
-//! variables with `expand` and builds the graph. `ignore` and `glob` hold the two pattern
+//! variables with [`expand`] and builds the graph. [`ignore`] and [`glob`] hold the two pattern
 //! languages that a build context needs.
 //!
 //! Everything that a user can get wrong ends in an [`Error`], which carries a [`Diagnostic`] that
@@ -12,14 +12,14 @@
 
 pub mod ast;
 pub mod diagnostic;
+pub mod lower;
+pub mod expand;
+pub mod glob;
+pub mod ignore;
+pub mod parser;
 
 pub use ast::{Ast, Directive, DirectiveName, Flag, Heredoc, Node, Word};
 pub use diagnostic::{Diagnostic, Error, Severity, Span};
-
-// The doors that follow, in this shape:
-//   parse(source: &[u8]) -> Result<Ast, Error>
-//   Expander { escape: char, quotes: Quotes }
-//   Expander::process_word(&self, word: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Expansion, ExpandError>
-//   Expander::process_words(&self, word: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Vec<String>, ExpandError>
-//   Expansion { text: String, matched: BTreeSet<String>, unmatched: BTreeSet<String> }
-//   ExpandError::at(self, span: Span) -> Error
+pub use lower::{Lowered, NamedContext, NoCache, Options};
+pub use expand::{ExpandError, Expander, Expansion, Quotes};
+pub use parser::parse;

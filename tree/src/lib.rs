@@ -4,8 +4,14 @@
 //! local files and `WORKDIR` do is a function of records, so it is computed without a container, a mount or a byte moved.
 #![warn(missing_docs)]
 
+pub mod build;
+pub mod encoding;
+pub mod error;
+pub mod path;
 pub mod record;
 pub mod records;
 
-pub use record::{Device, DeviceKind, Directory, DirectoryRef, Entry, File, Mtime, Node, Metadata, Symlink, Tree};
-pub use records::{Error, MemoryRecords, Records};
+pub use build::TreeBuilder;
+pub use error::Error;
+pub use record::{Device, DeviceKind, Directory, DirectoryRef, Entry, File, Metadata, Mtime, Node, Symlink, Tree};
+pub use records::{Entries, MemoryRecords, Records};

@@ -7,11 +7,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use farm_model::{BlobDigest, ContentDigest, DirectoryDigest, LayerDigest};
+use farm_model::{BlobDigest, ContentDigest, DirectoryDigest};
 
 /// Nanoseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Mtime(pub i64);
+
+impl Mtime {
+    /// Older than everything.
+    pub const OLDEST: Self = Self(i64::MIN);
+}
 
 /// What every entry but a whiteout has.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
@@ -70,8 +75,13 @@ pub struct DirectoryRef {
     pub content: ContentDigest,
     /// Names below it, at any depth; whiteouts do not count.
     pub entries: u64,
-    /// Bytes of the regular files below it; a hard-link group counts once, at its first path.
+    /// Bytes of the regular files below it; of a hard-link group only the names count that end as its first path does,
+    /// since a record does not know where it lies.
     pub bytes: u64,
+    /// Files below it that have several names. Where there are none, the record means the same at any path.
+    pub linked: u64,
+    /// The newest mtime below it; [`Mtime::OLDEST`] when there is nothing.
+    pub newest: Mtime,
 }
 
 /// A regular file.
@@ -133,9 +143,91 @@ pub struct Tree {
     pub root: Directory,
 }
 
-impl Tree {
-    /// Identity of the tree as a layer, mtimes included.
-    pub fn layer_digest(&self) -> LayerDigest {
-        unreachable!("written by the tree helper: digest of the root directory entry, context string pinned")
+impl Metadata {
+    /// Owned by root, with `mode` and `mtime`.
+    pub fn plain(mode: u16, mtime: Mtime) -> Self {
+        Self {
+            mode,
+            mtime,
+            ..Self::default()
+        }
     }
+}
+
+impl Node {
+    /// Its metadata.
+    pub fn metadata(&self) -> &Metadata {
+        match self {
+            Self::Directory(directory) => &directory.metadata,
+            Self::File(file) => &file.metadata,
+            Self::Symlink(symlink) => &symlink.metadata,
+            Self::Device(device) => &device.metadata,
+        }
+    }
+
+    /// Its metadata, to be changed.
+    pub fn metadata_mut(&mut self) -> &mut Metadata {
+        match self {
+            Self::Directory(directory) => &mut directory.metadata,
+            Self::File(file) => &mut file.metadata,
+            Self::Symlink(symlink) => &mut symlink.metadata,
+            Self::Device(device) => &mut device.metadata,
+        }
+    }
+
+    /// The directory, when it is one.
+    pub fn as_directory(&self) -> Option<&Directory> {
+        match self {
+            Self::Directory(directory) => Some(directory),
+            Self::File(_) | Self::Symlink(_) | Self::Device(_) => None,
+        }
+    }
+
+    /// The regular file, when it is one.
+    pub fn as_file(&self) -> Option<&File> {
+        match self {
+            Self::File(file) => Some(file),
+            Self::Directory(_) | Self::Symlink(_) | Self::Device(_) => None,
+        }
+    }
+
+    /// What it is, for messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Directory(_) => "directory",
+            Self::File(_) => "file",
+            Self::Symlink(_) => "symbolic link",
+            Self::Device(_) => "special file",
+        }
+    }
+}
+
+impl Directory {
+    /// A directory with nothing in it.
+    pub fn empty(metadata: Metadata) -> Self {
+        Self {
+            metadata,
+            opaque: false,
+            record: DirectoryRef::empty(),
+        }
+    }
+}
+
+impl Tree {
+    /// The tree of `FROM scratch`: a root directory with mode 0755, owned by root, from the epoch, and nothing in it.
+    pub fn empty() -> Self {
+        Self {
+            root: Directory::empty(Metadata::plain(0o755, Mtime(0))),
+        }
+    }
+
+    /// Whether there is nothing below its root.
+    pub fn is_empty(&self) -> bool {
+        self.root.record == DirectoryRef::empty()
+    }
+}
+
+/// Whether a tree keeps the extended attribute `name`. Host labels would make keys differ between machines.
+pub fn xattr_is_kept(name: &[u8]) -> bool {
+    name == b"security.capability" || (name.starts_with(b"user.") && name != b"user." && !name.starts_with(b"user.overlay."))
 }

@@ -1,0 +1,87 @@
+//! Why an operation on trees failed.
+
+use farm_model::DirectoryDigest;
+use farm_model::encoding::Malformed;
+
+/// Why an operation on trees failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A record that a tree names is not there.
+    #[error("directory record `{0}` is not in the store")]
+    MissingRecord(DirectoryDigest),
+    /// A record does not decode.
+    #[error("directory record `{digest}` is damaged")]
+    Malformed {
+        /// Which record.
+        digest: DirectoryDigest,
+        /// What is wrong with it.
+        source: Malformed,
+    },
+    /// What keeps the records failed.
+    #[error("failed to read or keep a directory record")]
+    Store(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A tree says of a directory what its record does not bear out.
+    #[error("directory `{path}` is not what the tree says it is: {reason}")]
+    Inconsistent {
+        /// Where it lies.
+        path: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A tree is deeper than a path can be long.
+    #[error("the tree is deeper at `{0}` than a path can be long")]
+    TooDeep(String),
+    /// A path that cannot lie in a tree.
+    #[error("`{0}` is not a path inside a tree")]
+    InvalidPath(String),
+    /// A path goes through something that is not a directory.
+    #[error("`{0}` is not a directory")]
+    NotADirectory(String),
+    /// Nothing is there.
+    #[error("`{0}`: no such file or directory")]
+    NotFound(String),
+    /// Symbolic links lead in a circle.
+    #[error("`{0}` leads through too many symbolic links")]
+    TooManyLinks(String),
+    /// A source of `COPY` or `ADD` is not there.
+    #[error("failed to find source `{written}`: \"/{path}\": not found")]
+    SourceNotFound {
+        /// As the Dockerfile says it.
+        written: String,
+        /// As it was looked for.
+        path: String,
+    },
+    /// A source names nothing that could be kept below its pivot.
+    #[error("source `{0}` names no file or directory below its pivot")]
+    EmptySource(String),
+    /// A file would land on a directory.
+    #[error("cannot replace directory `{0}` with a file")]
+    FileOverDirectory(String),
+    /// A directory would land on something else.
+    #[error("cannot copy a directory to non-directory `{0}`")]
+    DirectoryOverFile(String),
+    /// A pattern that means nothing.
+    #[error("pattern `{pattern}` is not valid: {reason}")]
+    InvalidPattern {
+        /// As written.
+        pattern: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A `--chmod` that means nothing.
+    #[error("invalid chmod parameter `{0}`: it should be an octal number between 0 and 07777 or a symbolic mode")]
+    InvalidMode(String),
+    /// A name that the stage's own files do not know.
+    #[error("unable to find {kind} `{name}`: no matching entries in {file} file")]
+    UnknownName {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// Which one.
+        name: String,
+        /// Where it was looked for.
+        file: &'static str,
+    },
+    /// A user specification that means nothing.
+    #[error("invalid user `{0}`")]
+    InvalidUser(String),
+}

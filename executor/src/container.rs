@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::network::NetworkNamespace;
+use crate::{Blame, Error};
 
 /// One command and the world it runs in.
 #[derive(Clone, Debug)]
@@ -49,6 +50,46 @@ pub struct Container {
 impl Container {
     /// What `/dev/shm` gets unless asked otherwise: 64 MiB.
     pub const DEFAULT_SHM_SIZE: u64 = 64 << 20;
+
+    /// Refuses what cannot work, before anything is started.
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        let invalid = |blame, problem: String| Err(Error::Invalid { id: self.id.clone(), problem, blame });
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        if self.id.is_empty() || self.id.len() > 64 || self.id.starts_with('.') || !self.id.bytes().all(is_plain) {
+            return invalid(Blame::Internal, "the id is not a plain name".to_owned());
+        }
+        if self.lowers.is_empty() {
+            return invalid(Blame::Internal, "there is no layer".to_owned());
+        }
+        if self.argv.is_empty() {
+            return invalid(Blame::User, "there is no command".to_owned());
+        }
+        let mut texts = self.argv.iter().chain(self.env.iter().flat_map(|(name, value)| [name, value]));
+        if let Some(text) = texts.find(|text| text.contains('\0')) {
+            return invalid(Blame::User, format!("`{}` contains a zero byte", text.escape_debug()));
+        }
+        if let Some((name, _)) = self.env.iter().find(|(name, _)| name.is_empty() || name.contains('=')) {
+            return invalid(Blame::User, format!("`{name}` is not the name of a variable"));
+        }
+        if !self.cwd.starts_with('/') {
+            return invalid(Blame::User, format!("working directory `{}` is not absolute", self.cwd));
+        }
+        for mount in &self.mounts {
+            let target = mount.target.as_str();
+            let parts = target.split('/').filter(|part| !part.is_empty() && *part != ".");
+            let first = parts.clone().next();
+            let problem = match first {
+                _ if !target.starts_with('/') => "is not absolute",
+                None => "is the root itself",
+                Some("proc" | "sys") => "is inside `/proc` or `/sys`",
+                Some(_) if parts.clone().any(|part| part == "..") => "contains `..`",
+                Some(_) if target.contains('\0') => "contains a zero byte",
+                Some(_) => continue,
+            };
+            return invalid(Blame::User, format!("mount target `{}` {problem}", target.escape_debug()));
+        }
+        Ok(())
+    }
 }
 
 /// Numeric identity of a process.

@@ -16,16 +16,27 @@
 //! This is the only crate of the workspace with `unsafe`; it stays in [`sys`].
 
 mod cancel;
+mod cgroup;
 mod container;
 mod error;
 mod executor;
+mod helper;
+mod native;
 mod network;
 mod outcome;
+mod proxy;
+mod rundir;
+mod seccomp;
+mod spec;
+mod sys;
 
 pub use cancel::CancelFlag;
 pub use container::{
-    Access, Container, Limits, Mount, MountKind, Network, Resource, Secret, Ulimit, User,
+    Access, Container, Limits, Mount, MountKind, Network, OverlayAccess, Resource, Secret, Ulimit, User,
 };
 pub use error::{Blame, Error};
-pub use executor::Executor;
+pub use executor::{Executor, Output};
+pub use helper::init_entry;
+pub use native::Native;
+pub use network::NetworkNamespace;
 pub use outcome::{Exit, Outcome, Stream, Usage};

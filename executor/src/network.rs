@@ -8,6 +8,13 @@ use std::net::Ipv4Addr;
 #[derive(Clone, Debug)]
 pub struct NetworkNamespace {
     address: Ipv4Addr,
+    fd: std::sync::Arc<std::os::fd::OwnedFd>,
+}
+
+impl std::os::fd::AsFd for NetworkNamespace {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }
 
 impl NetworkNamespace {

@@ -1,0 +1,396 @@
+//! Control groups: limits, accounting, and a handle on all processes of a container.
+//!
+//! Which controller lives in which hierarchy is found out once, in [`Hierarchies::detect`]. Cgroup v1 and the hybrid layout (v1 controllers, v2 beside
+//! them) are tested; pure v2 is written to the kernel's documentation and has not been tested on a machine.
+//!
+//! Every executor owns one parent group `farm-<tag>` a hierarchy, with a group per container in it, so that a sweep finds
+//! what a dead process left by name alone. The device allow-list of v1 is set on the parent and inherited. On v2 it would take
+//! an eBPF program; there the container's mounts are `nodev` instead, see [`Devices`].
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Limits};
+
+/// How a container is kept from the host's devices.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) enum Devices {
+    /// The device controller only lets Docker's default devices through, so device nodes can be made and used as in Docker.
+    Controlled,
+    /// There is no such controller: every mount is `nodev`, and `/dev` shows nodes of the host by bind mounts.
+    NoDeviceMounts,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Controller {
+    Memory,
+    Cpu,
+    Pids,
+    Devices,
+}
+
+impl Controller {
+    const ALL: [Self; 4] = [Self::Memory, Self::Cpu, Self::Pids, Self::Devices];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Cpu => "cpu",
+            Self::Pids => "pids",
+            Self::Devices => "devices",
+        }
+    }
+}
+
+/// Where the controllers of this machine are.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Hierarchies {
+    v1: Vec<(Controller, PathBuf)>,
+    v2: Option<(PathBuf, Vec<Controller>)>,
+}
+
+impl Hierarchies {
+    /// Reads the mount table; a controller that is in use by v1 is not offered by v2.
+    fn detect() -> Self {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let mut found = Self::parse(&mounts);
+        if let Some((mount, controllers)) = &mut found.v2 {
+            let offered = fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default();
+            controllers.extend(
+                Controller::ALL.into_iter().filter(|c| offered.split_whitespace().any(|name| name == c.name())),
+            );
+        }
+        found
+    }
+
+    fn parse(mountinfo: &str) -> Self {
+        let mut found = Self::default();
+        for line in mountinfo.lines() {
+            let Some((before, after)) = line.split_once(" - ") else { continue };
+            let mut fields = before.split(' ').skip(3);
+            let (Some("/"), Some(mount)) = (fields.next(), fields.next()) else { continue };
+            let mut after = after.split(' ');
+            let kind = after.next();
+            let options = after.nth(1).unwrap_or_default();
+            if kind == Some("cgroup2") && found.v2.is_none() {
+                found.v2 = Some((PathBuf::from(mount), Vec::new()));
+            } else if kind == Some("cgroup") {
+                for controller in Controller::ALL {
+                    let is_new = found.v1.iter().all(|(known, _)| *known != controller);
+                    if is_new && options.split(',').any(|option| option == controller.name()) {
+                        found.v1.push((controller, PathBuf::from(mount)));
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn v1(&self, controller: Controller) -> Option<&Path> {
+        self.v1.iter().find(|(known, _)| *known == controller).map(|(_, mount)| mount.as_path())
+    }
+
+    fn v2(&self, controller: Controller) -> Option<&Path> {
+        let (mount, controllers) = self.v2.as_ref()?;
+        controllers.contains(&controller).then_some(mount.as_path())
+    }
+}
+
+/// Devices that a container may open, as in Docker: memory-like ones, terminals, and making nodes of any kind.
+const ALLOWED_DEVICES: [&str; 11] = [
+    "c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm", "c 5:0 rwm", "c 5:1 rwm",
+    "c 5:2 rwm", "c 136:* rwm",
+];
+
+/// The parent groups of one executor. Dropping it removes them.
+#[derive(Debug)]
+pub(crate) struct Parent {
+    hierarchies: Hierarchies,
+    name: String,
+}
+
+impl Parent {
+    /// Removes what a dead owner of `tag` left, processes included, and makes the parent groups anew.
+    pub(crate) fn create(tag: &str) -> Result<Self, Error> {
+        let parent = Self { hierarchies: Hierarchies::detect(), name: format!("farm-{tag}") };
+        parent.sweep();
+        if let Some(mount) = parent.hierarchies.v1(Controller::Devices) {
+            let group = mount.join(&parent.name);
+            make(&group)?;
+            write(&group.join("devices.deny"), "a")?;
+            for device in ALLOWED_DEVICES {
+                write(&group.join("devices.allow"), device)?;
+            }
+        }
+        Ok(parent)
+    }
+
+    /// How containers below this parent are kept from devices.
+    pub(crate) fn devices(&self) -> Devices {
+        match self.hierarchies.v1(Controller::Devices) {
+            Some(_) => Devices::Controlled,
+            None => Devices::NoDeviceMounts,
+        }
+    }
+
+    /// Makes the groups of container `id` with its limits.
+    pub(crate) fn container(&self, id: &str, limits: &Limits) -> Result<Group, Error> {
+        let mut group = Group::default();
+        if let Some(mount) = self.hierarchies.v1(Controller::Devices) {
+            group.shared.push(mount.join(&self.name));
+        }
+        let result = self.add_memory(&mut group, id, limits).and_then(|()| self.add_others(&mut group, id, limits));
+        result.map(|()| group)
+    }
+
+    fn add_memory(&self, group: &mut Group, id: &str, limits: &Limits) -> Result<(), Error> {
+        let (v1, v2) = (self.hierarchies.v1(Controller::Memory), self.hierarchies.v2(Controller::Memory));
+        if let Some(mount) = v1 {
+            let path = group.make(mount.join(&self.name).join(id))?;
+            if let Some(bytes) = limits.memory {
+                write(&path.join("memory.limit_in_bytes"), &bytes.to_string())?;
+                // Swap accounting is a boot option; without it, there is nothing to set.
+                let _no_swap_accounting = write(&path.join("memory.memsw.limit_in_bytes"), &bytes.to_string());
+            }
+            group.memory = Some(Memory::V1(path));
+        } else if let Some(mount) = v2 {
+            let path = self.make_v2(group, mount, id)?;
+            if let Some(bytes) = limits.memory {
+                write(&path.join("memory.max"), &bytes.to_string())?;
+                let _no_swap = write(&path.join("memory.swap.max"), "0");
+            }
+            group.memory = Some(Memory::V2(path));
+        } else if limits.memory.is_some() {
+            return Err(missing(Controller::Memory));
+        }
+        Ok(())
+    }
+
+    fn add_others(&self, group: &mut Group, id: &str, limits: &Limits) -> Result<(), Error> {
+        if let Some(cpus) = limits.cpus {
+            let quota = quota(cpus);
+            if let Some(mount) = self.hierarchies.v1(Controller::Cpu) {
+                let path = group.make(mount.join(&self.name).join(id))?;
+                write(&path.join("cpu.cfs_period_us"), &PERIOD_MICROS.to_string())?;
+                write(&path.join("cpu.cfs_quota_us"), &quota.to_string())?;
+            } else if let Some(mount) = self.hierarchies.v2(Controller::Cpu) {
+                let path = self.make_v2(group, mount, id)?;
+                write(&path.join("cpu.max"), &format!("{quota} {PERIOD_MICROS}"))?;
+            } else {
+                return Err(missing(Controller::Cpu));
+            }
+        }
+        if let Some(pids) = limits.pids {
+            let v1 = self.hierarchies.v1(Controller::Pids).map(|mount| mount.join(&self.name).join(id));
+            let path = if let Some(path) = v1 {
+                group.make(path)?
+            } else if let Some(mount) = self.hierarchies.v2(Controller::Pids) {
+                self.make_v2(group, mount, id)?
+            } else {
+                return Err(missing(Controller::Pids));
+            };
+            // The container's init is one of them.
+            write(&path.join("pids.max"), &pids.saturating_add(1).to_string())?;
+        }
+        Ok(())
+    }
+
+    /// The container's group in the v2 hierarchy, with all controllers that it offers.
+    fn make_v2(&self, group: &mut Group, mount: &Path, id: &str) -> Result<PathBuf, Error> {
+        let parent = mount.join(&self.name);
+        let path = parent.join(id);
+        if group.owned.contains(&path) {
+            return Ok(path);
+        }
+        make(&parent)?;
+        for controller in Controller::ALL {
+            if self.hierarchies.v2(controller).is_some() {
+                let enable = format!("+{}", controller.name());
+                write(&mount.join("cgroup.subtree_control"), &enable)?;
+                write(&parent.join("cgroup.subtree_control"), &enable)?;
+            }
+        }
+        group.make(path)
+    }
+
+    fn roots(&self) -> impl Iterator<Item = PathBuf> {
+        let v1 = self.hierarchies.v1.iter().map(|(_, mount)| mount);
+        let v2 = self.hierarchies.v2.iter().map(|(mount, _)| mount);
+        v1.chain(v2).map(|mount| mount.join(&self.name))
+    }
+
+    fn sweep(&self) {
+        for root in self.roots() {
+            let Ok(entries) = fs::read_dir(&root) else { continue };
+            for entry in entries.flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    kill_all(&entry.path());
+                    remove(&entry.path());
+                }
+            }
+            kill_all(&root);
+            remove(&root);
+        }
+    }
+}
+
+impl Drop for Parent {
+    fn drop(&mut self) {
+        self.sweep();
+    }
+}
+
+#[derive(Debug)]
+enum Memory {
+    V1(PathBuf),
+    V2(PathBuf),
+}
+
+/// The groups of one container. Dropping it kills what is in them and removes them.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    owned: Vec<PathBuf>,
+    shared: Vec<PathBuf>,
+    memory: Option<Memory>,
+}
+
+impl Group {
+    fn make(&mut self, path: PathBuf) -> Result<PathBuf, Error> {
+        make(&path)?;
+        self.owned.push(path.clone());
+        Ok(path)
+    }
+
+    /// The files to which a process writes `0` to join the container.
+    pub(crate) fn entrances(&self) -> Vec<PathBuf> {
+        self.owned.iter().chain(&self.shared).map(|path| path.join("cgroup.procs")).collect()
+    }
+
+    /// Most memory in use at once, where that is known.
+    pub(crate) fn peak_memory(&self) -> Option<u64> {
+        let file = match self.memory.as_ref()? {
+            Memory::V1(path) => path.join("memory.max_usage_in_bytes"),
+            Memory::V2(path) => path.join("memory.peak"),
+        };
+        fs::read_to_string(file).ok()?.trim().parse().ok()
+    }
+
+    /// Whether the kernel killed a process of the container for lack of memory.
+    pub(crate) fn was_out_of_memory(&self) -> bool {
+        let file = match &self.memory {
+            None => return false,
+            Some(Memory::V1(path)) => path.join("memory.oom_control"),
+            Some(Memory::V2(path)) => path.join("memory.events"),
+        };
+        let events = fs::read_to_string(file).unwrap_or_default();
+        let kills = events.lines().find_map(|line| line.strip_prefix("oom_kill "));
+        kills.is_some_and(|count| count.trim() != "0")
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for path in &self.owned {
+            if fs::remove_dir(path).is_err() {
+                kill_all(path);
+                remove(path);
+            }
+        }
+    }
+}
+
+const PERIOD_MICROS: u32 = 100_000;
+
+fn quota(cpus: f64) -> u64 {
+    // The kernel refuses less than a millisecond a period.
+    let micros = (cpus * f64::from(PERIOD_MICROS)).clamp(1_000.0, 1e12);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a small positive range")]
+    let whole = micros as u64;
+    whole
+}
+
+fn missing(controller: Controller) -> Error {
+    Error::Unsupported {
+        missing: format!("the `{}` cgroup controller is not available, so the limit cannot be enforced", controller.name()),
+        hint: "mount the controller, or run without this limit",
+    }
+}
+
+fn make(path: &Path) -> Result<(), Error> {
+    match fs::create_dir_all(path) {
+        Ok(()) => Ok(()),
+        Err(source) => Err(Error::environment(format!("make control group `{}`", path.display()), source)),
+    }
+}
+
+fn write(path: &Path, value: &str) -> Result<(), Error> {
+    let attempt = || format!("write `{value}` to `{}`", path.display());
+    fs::write(path, value).map_err(|source| Error::environment(attempt(), source))
+}
+
+/// Kills every process in a group, again and again until none is left or a second has passed.
+fn kill_all(group: &Path) {
+    if fs::write(group.join("cgroup.kill"), "1").is_ok() {
+        return;
+    }
+    for _ in 0..100 {
+        let processes = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+        let pids = processes.lines().filter_map(|line| line.parse().ok().and_then(rustix::process::Pid::from_raw));
+        let mut found = false;
+        for pid in pids {
+            found = true;
+            // It may be gone already.
+            let _gone = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        if !found {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Removes a group; a process that was just killed may keep it busy for a moment.
+fn remove(path: &Path) {
+    for _ in 0..100 {
+        match fs::remove_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => thread::sleep(Duration::from_millis(10)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path = %path.display(), %error, "cannot remove a control group");
+                return;
+            }
+            Ok(()) | Err(_) => return,
+        }
+    }
+    tracing::warn!(path = %path.display(), "a control group stays busy");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hybrid_layout_is_recognised() {
+        let found = Hierarchies::parse(
+            "30 20 0:26 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct\n\
+             31 20 0:27 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory\n\
+             32 20 0:28 /docker/x /elsewhere rw - cgroup cgroup rw,pids\n\
+             33 20 0:29 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n",
+        );
+        assert_eq!(found.v1(Controller::Cpu), Some(Path::new("/sys/fs/cgroup/cpu")));
+        assert_eq!(found.v1(Controller::Memory), Some(Path::new("/sys/fs/cgroup/memory")));
+        assert_eq!(found.v1(Controller::Pids), None, "a part of a hierarchy is not the hierarchy");
+        assert_eq!(found.v2, Some((PathBuf::from("/sys/fs/cgroup/unified"), Vec::new())));
+    }
+
+    #[test]
+    fn quotas_stay_within_what_the_kernel_takes() {
+        assert_eq!(quota(1.5), 150_000);
+        assert_eq!(quota(0.0), 1_000);
+        assert_eq!(quota(f64::INFINITY), 1_000_000_000_000);
+    }
+}

@@ -88,11 +88,8 @@ impl Diagnostic {
     #[must_use]
     pub fn render(&self, file_name: &str, source: &str) -> String {
         let Span { line, column, .. } = self.span;
-        let mut out = format!(
-            "{}: {}\n  --> {file_name}:{line}:{column}\n",
-            self.severity,
-            printable(&self.message)
-        );
+        let mut out =
+            format!("{}: {}\n  --> {file_name}:{line}:{column}\n", self.severity, printable(&self.message));
         let index = usize::try_from(line).unwrap_or(usize::MAX).saturating_sub(1);
         if let Some(text) = source.split('\n').nth(index) {
             let text = text.strip_suffix('\r').unwrap_or(text);
@@ -169,8 +166,7 @@ fn excerpt(text: &str, span: Span) -> String {
     let (from, cut_front) = if start > 2 * CONTEXT { (start - CONTEXT, "…") } else { (0, "") };
     let until = length.min(end.max(start + CONTEXT).min(start + 2 * CONTEXT));
     let cut_back = if until < length { "…" } else { "" };
-    let shown: String =
-        text.chars().skip(from).take(until.saturating_sub(from)).map(one_column).collect();
+    let shown: String = text.chars().skip(from).take(until.saturating_sub(from)).map(one_column).collect();
     let carets = end.min(until.max(start + 1)) - start;
     let number = span.line.to_string();
     let gutter = " ".repeat(number.len());

@@ -123,9 +123,7 @@ impl ExpandError {
             Self::OpenQuote(_) => "close the quote, or escape it",
             Self::Missing(_) => "close the substitution, or escape its `$`",
             Self::BadSubstitution => "write `${name}`, or escape the `$`",
-            Self::UnsupportedModifier(_) => {
-                "the modifiers are :- - :+ + :? ? # ## % %% / and //"
-            }
+            Self::UnsupportedModifier(_) => "the modifiers are :- - :+ + :? ? # ## % %% / and //",
             Self::Required { .. } => "give the variable a value, for example with `--build-arg`",
             Self::InvalidPattern { .. } => "`\\` may stand before `*`, `?`, `\\`, `/` and `}` only",
             Self::TooDeep => "use a variable for the inner part",

@@ -172,8 +172,7 @@ impl<'a> Parser<'a> {
         while let Some(line) = self.lines.next()? {
             let text = line.text()?;
             let terminator = text.trim_end_matches(['\r', '\n']);
-            let terminator =
-                if heredoc.chomp { terminator.trim_start_matches('\t') } else { terminator };
+            let terminator = if heredoc.chomp { terminator.trim_start_matches('\t') } else { terminator };
             if terminator == heredoc.name {
                 heredoc.span = Span { line: first, column: 1, ..line.span() };
                 return Ok(());

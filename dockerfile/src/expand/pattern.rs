@@ -85,12 +85,7 @@ impl Pattern {
     }
 
     /// The value with the first match, or each match, replaced. Matches are as long as they can be.
-    pub(super) fn replace(
-        &self,
-        value: &str,
-        replacement: &str,
-        all: bool,
-    ) -> Result<String, ExpandError> {
+    pub(super) fn replace(&self, value: &str, replacement: &str, all: bool) -> Result<String, ExpandError> {
         let chars: Vec<char> = value.chars().collect();
         let mut out = String::new();
         let mut at = 0;

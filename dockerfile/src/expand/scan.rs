@@ -58,11 +58,7 @@ enum Escapes {
 }
 
 /// Expands a whole text.
-pub(super) fn expand(
-    expander: Expander,
-    text: &str,
-    env: &Env<'_>,
-) -> Result<(Text, Names), ExpandError> {
+pub(super) fn expand(expander: Expander, text: &str, env: &Env<'_>) -> Result<(Text, Names), ExpandError> {
     let mut scan = Scan {
         rest: text.chars(),
         expander,
@@ -261,9 +257,8 @@ impl Scan<'_> {
         let was_set = value.is_some();
         let value = value.filter(|value| null == Null::IsSet || !value.is_empty());
         match (modifier, value) {
-            ('-', None) => Ok(word),
+            ('-', None) | ('+', Some(_)) => Ok(word),
             ('+', None) => Ok(String::new()),
-            ('+', Some(_)) => Ok(word),
             (_, Some(value)) => Ok(value),
             (_, None) => {
                 let message = match (word.as_str(), was_set) {

@@ -68,7 +68,10 @@ fn defaults_alternatives_and_requirements() {
 #[test]
 fn patterns_trim_and_replace() {
     assert_eq!(word("${path##*/} ${path%%.*} ${path%.*}"), "x.tar.gz /usr/lib/x /usr/lib/x.tar");
-    assert_eq!(word("${path#/} ${path/x*/y} ${path//\\//-}"), "usr/lib/x.tar.gz /usr/lib/y -usr-lib-x.tar.gz");
+    assert_eq!(
+        word("${path#/} ${path/x*/y} ${path//\\//-}"),
+        "usr/lib/x.tar.gz /usr/lib/y -usr-lib-x.tar.gz"
+    );
     assert_eq!(error("${path/a}"), ExpandError::Missing('/'));
 }
 

@@ -12,7 +12,10 @@ pub(super) enum Token {
     /// `?`: one character but a slash.
     One,
     /// `[…]`: one character, slashes included, as in Go.
-    Class { negated: bool, ranges: Vec<(char, char)> },
+    Class {
+        negated: bool,
+        ranges: Vec<(char, char)>,
+    },
     /// `*`: any run of characters but slashes.
     Run,
     /// `**/`: nothing, or anything that ends in a slash.
@@ -151,9 +154,13 @@ impl Search<'_> {
                 Token::Rest => return true,
                 Token::Literal(text) if rest.starts_with(text) => text.len(),
                 Token::Literal(text) => return self.mode == Mode::Prefix && text.starts_with(rest),
-                Token::One | Token::Class { .. } => match self.one(next, rest) {
-                    Some(length) => length,
-                    None => return false,
+                Token::One => match first_char(rest) {
+                    Some((c, length)) if c != '/' => length,
+                    _ => return false,
+                },
+                Token::Class { negated, ranges } => match first_char(rest) {
+                    Some((c, length)) if in_ranges(c, ranges) != *negated => length,
+                    _ => return false,
                 },
                 Token::Run | Token::Directories => {
                     if self.was_tried(token, at) {
@@ -168,18 +175,6 @@ impl Search<'_> {
             at += length;
             token += 1;
         }
-    }
-
-    /// The length of the first character if the token takes it.
-    fn one(&self, token: &Token, rest: &[u8]) -> Option<usize> {
-        let (c, length) = first_char(rest)?;
-        let taken = match token {
-            Token::Class { negated, ranges } => {
-                ranges.iter().any(|&(low, high)| (low..=high).contains(&c)) != *negated
-            }
-            _ => c != '/',
-        };
-        taken.then_some(length)
     }
 
     fn was_tried(&mut self, token: usize, at: usize) -> bool {
@@ -197,6 +192,10 @@ impl Search<'_> {
         self.tried[bit / 64] |= 1 << (bit % 64);
         seen
     }
+}
+
+fn in_ranges(c: char, ranges: &[(char, char)]) -> bool {
+    ranges.iter().any(|&(low, high)| (low..=high).contains(&c))
 }
 
 /// How much a wildcard of variable length takes next, if it can take more.

@@ -76,7 +76,6 @@ fn unquote(terminator: &str) -> Result<Option<(String, bool)>, HeredocWordError>
                     _ => name.push('\\'),
                 }
             }
-            (c, Some(_)) => name.push(c),
             ('\'' | '"', None) => {
                 quote = Some(c);
                 expand = false;
@@ -87,7 +86,7 @@ fn unquote(terminator: &str) -> Result<Option<(String, bool)>, HeredocWordError>
                     return Ok(None);
                 }
             }
-            (c, None) => name.push(c),
+            (c, _) => name.push(c),
         }
     }
     if quote.is_some() {

@@ -14,8 +14,24 @@ use crate::diagnostic::{Error, Span};
 
 /// The instructions, in lower case.
 pub const KEYWORDS: [&str; 18] = [
-    "add", "arg", "cmd", "copy", "entrypoint", "env", "expose", "from", "healthcheck", "label",
-    "maintainer", "onbuild", "run", "shell", "stopsignal", "user", "volume", "workdir",
+    "add",
+    "arg",
+    "cmd",
+    "copy",
+    "entrypoint",
+    "env",
+    "expose",
+    "from",
+    "healthcheck",
+    "label",
+    "maintainer",
+    "onbuild",
+    "run",
+    "shell",
+    "stopsignal",
+    "user",
+    "volume",
+    "workdir",
 ];
 
 /// How an instruction splits its arguments.
@@ -80,9 +96,8 @@ pub(super) fn opened_heredocs(line: &LogicalLine) -> Result<Vec<Heredoc>, Error>
     let mut heredocs = Vec::new();
     for token in shell_words(text, 0..text.len()) {
         let span = line.span(&token.range);
-        let word = HeredocWord::parse(&token.text).map_err(|error| {
-            Error::new(span, error.to_string()).with_hint("write `<<EOF` or `<<'EOF'`")
-        })?;
+        let word = HeredocWord::parse(&token.text)
+            .map_err(|error| Error::new(span, error.to_string()).with_hint("write `<<EOF` or `<<'EOF'`"))?;
         heredocs.extend(word.map(|HeredocWord { name, fd, expand, chomp }| Heredoc {
             name,
             fd,

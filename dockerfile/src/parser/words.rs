@@ -83,11 +83,11 @@ pub(super) fn split_quoted(text: &str, range: Range<usize>, escape: char) -> Vec
             word.range = at..at;
             phase = Phase::InWord;
         }
-        phase = match phase {
-            Phase::InQuote(quote) if c == quote => Phase::InWord,
-            Phase::InWord if matches!(c, '\'' | '"') => Phase::InQuote(c),
-            other => other,
-        };
+        if phase == Phase::InQuote(c) {
+            phase = Phase::InWord;
+        } else if phase == Phase::InWord && matches!(c, '\'' | '"') {
+            phase = Phase::InQuote(c);
+        }
         word.range.end = at + c.len_utf8();
         if c == escape && phase != Phase::InQuote('\'') {
             let Some((_, escaped)) = chars.next() else {

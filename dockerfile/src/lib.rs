@@ -12,6 +12,7 @@
 
 pub mod ast;
 pub mod diagnostic;
+pub mod instruction;
 pub mod lower;
 pub mod expand;
 pub mod glob;

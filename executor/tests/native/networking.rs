@@ -1,0 +1,5 @@
+//! What a command can reach.
+
+use crate::Test;
+
+pub const TESTS: &[Test] = &[];

@@ -1,0 +1,224 @@
+//! A busybox image, a container with sensible values, and a look at what the machine holds.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use farm_executor::{
+    CancelFlag, Container, Error, Executor, Exit, Limits, Native, Network, Outcome, Stream, User,
+};
+use tempfile::TempDir;
+
+/// The tests are meaningless without root, so they fail rather than pass.
+pub fn require_root() {
+    assert!(rustix::process::geteuid().is_root(), "these tests make containers: run them as root");
+    assert!(Path::new("/bin/busybox").exists(), "install the Debian package busybox-static");
+}
+
+/// An executor, an image and room for upper directories.
+pub struct World {
+    pub dir: TempDir,
+    pub executor: Native,
+    next: AtomicUsize,
+}
+
+/// What a run came to and what it said.
+#[derive(Debug)]
+pub struct Ran {
+    pub outcome: Outcome,
+    pub stdout: String,
+    pub stderr: String,
+    /// Where its changes are.
+    pub upper: PathBuf,
+}
+
+impl Ran {
+    /// Its standard output, if it succeeded.
+    pub fn ok(self) -> String {
+        assert_eq!(self.outcome.exit, Exit::Code(0), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self.stdout
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        image(&dir.path().join("image"));
+        let executor = Native::new(&dir.path().join("run")).unwrap();
+        Self { dir, executor, next: AtomicUsize::new(0) }
+    }
+
+    pub fn image(&self) -> PathBuf {
+        self.dir.path().join("image")
+    }
+
+    /// An empty directory.
+    pub fn directory(&self, name: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    /// A container that runs a shell script.
+    pub fn shell(&self, script: &str) -> Container {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        container(self.dir.path(), &format!("c{number}"), script)
+    }
+
+    pub fn run(&self, container: &Container) -> Result<Ran, Error> {
+        run(&self.executor, container, &CancelFlag::new().unwrap())
+    }
+
+    /// The output of a script, which must succeed.
+    pub fn output(&self, script: &str) -> String {
+        self.run(&self.shell(script)).unwrap().ok()
+    }
+}
+
+pub fn run(executor: &Native, container: &Container, cancel: &CancelFlag) -> Result<Ran, Error> {
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let outcome = executor.run(
+        container,
+        &mut |stream, bytes| match stream {
+            Stream::Stdout => stdout.extend_from_slice(bytes),
+            Stream::Stderr => stderr.extend_from_slice(bytes),
+        },
+        cancel,
+    )?;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Ran { outcome, stdout: text(stdout), stderr: text(stderr), upper: container.upper.clone() })
+}
+
+/// A container `id` over `base/image` that runs a shell script.
+pub fn container(base: &Path, id: &str, script: &str) -> Container {
+    let (upper, work) = (base.join(format!("{id}-upper")), base.join(format!("{id}-work")));
+    fs::create_dir(&upper).unwrap();
+    fs::create_dir(&work).unwrap();
+    Container {
+        id: id.to_owned(),
+        lowers: vec![base.join("image")],
+        upper,
+        work,
+        argv: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
+        env: vec![("PATH".to_owned(), "/usr/sbin:/usr/bin:/sbin:/bin".to_owned())],
+        cwd: "/".to_owned(),
+        user: User::default(),
+        mounts: Vec::new(),
+        network: Network::None,
+        hostname: "step".to_owned(),
+        hosts: "127.0.0.1\tlocalhost\n".to_owned(),
+        resolv_conf: "nameserver 192.0.2.1\n".to_owned(),
+        shm_size: Container::DEFAULT_SHM_SIZE,
+        ulimits: Vec::new(),
+        limits: Limits::default(),
+    }
+}
+
+/// Makes a busybox image.
+pub fn image(path: &Path) {
+    for directory in ["bin", "dev", "etc", "proc", "sys", "root", "tmp", "usr/bin", "usr/sbin", "sbin", "mnt", "var"] {
+        fs::create_dir_all(path.join(directory)).unwrap();
+    }
+    fs::set_permissions(path.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
+    fs::set_permissions(path.join("root"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::copy("/bin/busybox", path.join("bin/busybox")).unwrap();
+    let applets = std::process::Command::new("/bin/busybox").arg("--list").output().unwrap();
+    for applet in String::from_utf8(applets.stdout).unwrap().lines().filter(|name| *name != "busybox") {
+        symlink("busybox", path.join("bin").join(applet)).unwrap();
+    }
+    fs::write(path.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n").unwrap();
+    fs::write(path.join("etc/group"), "root:x:0:\nnogroup:x:65534:\n").unwrap();
+    fs::write(path.join("etc/hosts"), "").unwrap();
+    fs::write(path.join("etc/resolv.conf"), "").unwrap();
+}
+
+/// What a container could leak: mounts, control groups, and namespaces that a process or mount holds.
+#[derive(Debug, Eq, PartialEq)]
+pub struct Holdings {
+    mounts: BTreeSet<String>,
+    groups: BTreeSet<PathBuf>,
+    helpers: usize,
+}
+
+impl Holdings {
+    pub fn of_this_machine() -> Self {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let mut groups = BTreeSet::new();
+        collect_groups(Path::new("/sys/fs/cgroup"), 0, &mut groups);
+        Self { mounts: mounts.lines().map(str::to_owned).collect(), groups, helpers: processes_named("farm-container").len() }
+    }
+}
+
+fn collect_groups(path: &Path, depth: usize, found: &mut BTreeSet<PathBuf>) {
+    let Ok(entries) = fs::read_dir(path) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        // Other programs of the machine come and go in their own groups.
+        if depth > 0 && entry.file_name().to_string_lossy().starts_with("farm-") {
+            found.insert(entry.path());
+        }
+        if depth < 2 {
+            collect_groups(&entry.path(), depth + 1, found);
+        }
+    }
+}
+
+/// Processes whose first argument is `name`.
+pub fn processes_named(name: &str) -> Vec<u32> {
+    let is_named = |pid: &u32| {
+        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        command.split(|byte| *byte == 0).next() == Some(name.as_bytes())
+    };
+    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(is_named).collect()
+}
+
+/// Asks again and again until the answer is yes; a test that waits for ever says what for.
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !is_so() {
+        assert!(std::time::Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// The output of a script under runc, with the capabilities and namespaces of Docker's spec but without its seccomp rules.
+pub fn runc(image: &Path, uid: u32, script: &str) -> String {
+    let bundle = tempfile::tempdir().unwrap();
+    fs::write(bundle.path().join("config.json"), runc_spec(image, uid, script).to_string()).unwrap();
+    let id = format!("farm-test-{}", std::process::id());
+    let root = bundle.path().join("state");
+    let mut command = std::process::Command::new("runc");
+    command.arg("--root").arg(&root).args(["run", "--bundle"]).arg(bundle.path()).arg(id);
+    let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn runc_spec(image: &Path, uid: u32, script: &str) -> serde_json::Value {
+    let capabilities: Vec<String> = [
+        "CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP",
+        "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE",
+    ]
+    .iter()
+    .map(|name| format!("CAP_{name}"))
+    .collect();
+    let held = if uid == 0 { capabilities.clone() } else { Vec::new() };
+    let namespaces: Vec<_> =
+        ["pid", "network", "ipc", "uts", "mount", "cgroup"].map(|kind| serde_json::json!({ "type": kind })).into();
+    serde_json::json!({
+        "ociVersion": "1.0.2",
+        "process": {
+            "user": { "uid": uid, "gid": uid }, "args": ["/bin/sh", "-c", script], "cwd": "/",
+            "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+            "capabilities": { "bounding": capabilities, "effective": held, "permitted": held },
+        },
+        "root": { "path": image },
+        "mounts": [
+            { "destination": "/proc", "type": "proc", "source": "proc" },
+            { "destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755"] },
+        ],
+        "linux": { "namespaces": namespaces },
+    })
+}

@@ -28,11 +28,7 @@ pub fn differences(expect: &Value, image: &Image, base: &Filesystem) -> Result<V
         compare_times(rootfs, &files, &mut bad);
     }
     compare_created(expect, image, &mut bad);
-    if let Some(layers) = expect.get("layer_count").and_then(Value::as_u64)
-        && image.layers.len() as u64 != layers
-    {
-        bad.push(format!("{} layers, expected {layers}", image.layers.len()));
-    }
+    compare_history(expect, image, &mut bad);
     Ok(bad)
 }
 
@@ -157,6 +153,21 @@ fn compare_created(expect: &Value, image: &Image, bad: &mut Vec<String>) {
         if actual != Some(wanted) {
             bad.push(format!("history[{index}].created {}, expected {wanted}", shown(actual)));
         }
+    }
+}
+
+/// `layer_count`, and `empty_layers`: whether each history entry says that it made no layer.
+fn compare_history(expect: &Value, image: &Image, bad: &mut Vec<String>) {
+    if let Some(layers) = expect.get("layer_count").and_then(Value::as_u64)
+        && image.layers.len() as u64 != layers
+    {
+        bad.push(format!("{} layers, expected {layers}", image.layers.len()));
+    }
+    let Some(wanted) = expect.get("empty_layers") else { return };
+    let history = image.config["history"].as_array().cloned().unwrap_or_default();
+    let actual: Vec<_> = history.iter().map(|entry| entry["empty_layer"] == true).collect();
+    if json!(actual) != *wanted {
+        bad.push(format!("history says empty layers {actual:?}, expected {wanted}"));
     }
 }
 

@@ -1,0 +1,1 @@
+test ! -e m || chmod 755 a

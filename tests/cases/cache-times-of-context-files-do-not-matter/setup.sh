@@ -1,0 +1,1 @@
+touch -d "@$((RANDOM * 30000))" a

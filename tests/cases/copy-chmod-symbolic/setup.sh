@@ -1,0 +1,2 @@
+chmod 0600 d/s/x
+chmod 0700 d/s

@@ -9,7 +9,7 @@ use crate::diagnostic::{Diagnostic, Span};
 /// A parsed Dockerfile.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Ast {
-    /// The instructions, in order; never empty.
+    /// The instructions, in order; at least one when parsing succeeded.
     pub nodes: Vec<Node>,
     /// The escape character: `\`, or `` ` `` when a directive says so.
     pub escape: char,

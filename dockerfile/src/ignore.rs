@@ -139,7 +139,8 @@ impl Pattern {
             return match effect {
                 Effect::Ignore => Ok(None),
                 Effect::TakeBack => {
-                    Err(BadPattern { pattern: line.to_owned(), reason: "nothing follows the `!`" })
+                    let reason = "an exclusion pattern needs a path behind its `!`";
+                    Err(BadPattern { pattern: line.to_owned(), reason })
                 }
             };
         }
@@ -203,7 +204,8 @@ mod tests {
     fn error_points_at_its_line() {
         let error = IgnorePatterns::parse(b"a\n[b\n").unwrap_err();
         assert_eq!(error.span().line, 2);
-        assert!(IgnorePatterns::parse(b"!\n").is_err());
+        let error = IgnorePatterns::parse(b"!\n").unwrap_err();
+        assert!(error.to_string().contains("exclusion pattern"), "{error}");
         assert!(IgnorePatterns::parse(&vec![b'a'; MAX_IGNORE_BYTES + 1]).is_err());
     }
 

@@ -23,4 +23,4 @@ pub use ast::{Ast, Directive, DirectiveName, Flag, Heredoc, Node, Word};
 pub use diagnostic::{Diagnostic, Error, Severity, Span};
 pub use lower::{Lowered, NamedContext, NoCache, Options};
 pub use expand::{ExpandError, Expander, Expansion, Quotes};
-pub use parser::parse;
+pub use parser::{parse, parse_up_to_error};

@@ -34,17 +34,32 @@ use lines::{Line, Lines, LogicalLine, characters, strip_continuation};
 /// # Ok::<(), farm_dockerfile::Error>(())
 /// ```
 pub fn parse(source: &[u8]) -> Result<Ast, Error> {
+    match parse_up_to_error(source) {
+        (ast, None) => Ok(ast),
+        (_, Some(error)) => Err(error),
+    }
+}
+
+/// Parses a Dockerfile as far as it can be parsed, so that what is wrong with the lines before an
+/// error can be reported along with it. With an error the nodes may be none.
+pub fn parse_up_to_error(source: &[u8]) -> (Ast, Option<Error>) {
+    let lines = match Lines::new(source) {
+        Ok(lines) => lines,
+        Err(error) => {
+            let nothing =
+                Ast { nodes: Vec::new(), escape: '\\', directives: Vec::new(), warnings: Vec::new() };
+            return (nothing, Some(error));
+        }
+    };
     let mut parser = Parser {
-        lines: Lines::new(source)?,
+        lines,
         directives: Directives::new(),
         nodes: Vec::new(),
         warnings: Vec::new(),
         comments: Vec::new(),
     };
-    while let Some(line) = parser.lines.next()? {
-        parser.line(line)?;
-    }
-    parser.finish()
+    let error = parser.run().err();
+    (parser.into_ast(), error)
 }
 
 struct Parser<'a> {
@@ -57,6 +72,18 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
+    fn run(&mut self) -> Result<(), Error> {
+        while let Some(line) = self.lines.next()? {
+            self.line(line)?;
+        }
+        if self.nodes.is_empty() {
+            let line = self.lines.read().max(1);
+            return Err(Error::new(Span::at(line, 1), "file with no instructions")
+                .with_hint("a Dockerfile starts with `FROM image`"));
+        }
+        Ok(())
+    }
+
     /// Takes the first physical line of whatever comes next.
     fn line(&mut self, line: Line<'a>) -> Result<(), Error> {
         if line.number == 1 && line.trimmed().starts_with(b"#!") {
@@ -131,7 +158,8 @@ impl<'a> Parser<'a> {
         if let Some(span) = empty {
             let keyword = words::first_word(logical.text(), 0..logical.text().len()).0;
             let message = format!("empty continuation line in `{}`", &logical.text()[keyword]);
-            let warning = Diagnostic::warning(span, message);
+            // From the line that is too much to the end of the instruction.
+            let warning = Diagnostic::warning(span.to(end), message);
             self.warnings.push(warning.with_hint("remove the line, or start it with `#`"));
         }
         Ok((logical, end))
@@ -184,18 +212,13 @@ impl<'a> Parser<'a> {
             .with_hint(format!("end it with a line that holds `{name}` and nothing else")))
     }
 
-    fn finish(self) -> Result<Ast, Error> {
-        if self.nodes.is_empty() {
-            let line = self.lines.read().max(1);
-            return Err(Error::new(Span::at(line, 1), "file with no instructions")
-                .with_hint("a Dockerfile starts with `FROM image`"));
-        }
-        Ok(Ast {
+    fn into_ast(self) -> Ast {
+        Ast {
             nodes: self.nodes,
             escape: self.directives.escape(),
             directives: self.directives.into_found(),
             warnings: self.warnings,
-        })
+        }
     }
 }
 

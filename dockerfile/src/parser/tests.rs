@@ -165,6 +165,14 @@ fn unknown_instruction_suggests_the_nearest() {
 }
 
 #[test]
+fn what_stands_before_an_error_is_kept_for_checks() {
+    let (ast, error) = parse_up_to_error(b"# check=skip=all\nFROM a\nRUN b\nBAD\nRUN c\n");
+    assert_eq!(ast.dump(), "(from \"a\")\n(run \"b\")\n");
+    assert_eq!(ast.directive(DirectiveName::Check), Some("skip=all"));
+    assert_eq!(error.unwrap().span().line, 4);
+}
+
+#[test]
 fn onbuild_does_not_chain() {
     assert!(error("ONBUILD onbuild RUN a").message.contains("ONBUILD ONBUILD"));
     assert_eq!(ast("ONBUILD").nodes[0].onbuild, None);

@@ -23,7 +23,7 @@ pub struct TreeBuilder {
     /// Files with several names, each once.
     groups: Vec<File>,
     /// Groups by the first path that an inserted file said of itself.
-    named: BTreeMap<Arc<[u8]>, usize>,
+    named: BTreeMap<Arc<[u8]>, Vec<usize>>,
 }
 
 #[derive(Debug, Default)]
@@ -253,18 +253,16 @@ impl TreeBuilder {
     }
 
     fn group(&mut self, file: File) -> usize {
-        let Some(first) = file.hard_link.clone() else {
-            self.groups.push(file);
-            return self.groups.len() - 1;
-        };
-        match self.named.get(&first) {
-            Some(group) if self.groups[*group] == file => *group,
-            Some(_) | None => {
-                self.groups.push(file);
-                self.named.insert(first, self.groups.len() - 1);
-                self.groups.len() - 1
+        let next = self.groups.len();
+        if let Some(first) = &file.hard_link {
+            let known = self.named.entry(Arc::clone(first)).or_default();
+            if let Some(group) = known.iter().find(|group| self.groups[**group] == file) {
+                return *group;
             }
+            known.push(next);
         }
+        self.groups.push(file);
+        next
     }
 
     /// Writes into every group the first path in byte order that it still has, or none when it has only one name.

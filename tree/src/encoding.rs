@@ -61,14 +61,19 @@ pub fn seal(entries: &Entries) -> (DirectoryRef, Vec<u8>) {
         entries: 0,
         bytes: 0,
         linked: 0,
+        marks: 0,
         newest: Mtime::OLDEST,
     };
     for (name, entry) in entries {
-        let Entry::Node(node) = entry else { continue };
+        let Entry::Node(node) = entry else {
+            sum.marks = sum.marks.saturating_add(1);
+            continue;
+        };
         sum.entries = sum.entries.saturating_add(1);
         sum.newest = sum.newest.max(node.metadata().mtime);
         match node {
-            Node::Directory(Directory { record, .. }) => {
+            Node::Directory(Directory { record, opaque, .. }) => {
+                sum.marks = sum.marks.saturating_add(record.marks).saturating_add(u64::from(*opaque));
                 sum.entries = sum.entries.saturating_add(record.entries);
                 sum.bytes = sum.bytes.saturating_add(record.bytes);
                 sum.linked = sum.linked.saturating_add(record.linked);
@@ -230,8 +235,9 @@ fn directory(encoder: &mut Encoder, value: &Directory, purpose: Purpose) {
     }
     encoder.raw(value.record.content.as_bytes());
     if purpose == Purpose::Record {
-        encoder.u64(value.record.entries).u64(value.record.bytes).u64(value.record.linked);
-        encoder.i64(value.record.newest.0);
+        let record = &value.record;
+        encoder.u64(record.entries).u64(record.bytes).u64(record.linked).u64(record.marks);
+        encoder.i64(record.newest.0);
     }
 }
 
@@ -283,6 +289,7 @@ fn decode_directory(decoder: &mut Decoder<'_>) -> Result<Directory, Malformed> {
         entries: decoder.u64()?,
         bytes: decoder.u64()?,
         linked: decoder.u64()?,
+        marks: decoder.u64()?,
         newest: Mtime(decoder.i64()?),
     };
     Ok(Directory {

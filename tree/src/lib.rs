@@ -7,9 +7,13 @@
 pub mod build;
 pub mod encoding;
 pub mod error;
+pub mod merge;
 pub mod path;
 pub mod record;
 pub mod records;
+pub mod resolve;
+#[cfg(test)]
+mod test_support;
 
 pub use build::TreeBuilder;
 pub use error::Error;

@@ -80,6 +80,8 @@ pub struct DirectoryRef {
     pub bytes: u64,
     /// Files below it that have several names. Where there are none, the record means the same at any path.
     pub linked: u64,
+    /// Whiteouts and opaque directories below it. A merged tree has none.
+    pub marks: u64,
     /// The newest mtime below it; [`Mtime::OLDEST`] when there is nothing.
     pub newest: Mtime,
 }

@@ -80,3 +80,11 @@ impl Records for MemoryRecords {
         Ok(name)
     }
 }
+
+/// The entries of a record, without asking for the empty one.
+pub(crate) fn load(records: &dyn Records, record: &DirectoryRef) -> Result<Arc<Entries>, Error> {
+    if *record == DirectoryRef::empty() {
+        return Ok(Arc::default());
+    }
+    records.entries(record.digest)
+}

@@ -1,0 +1,254 @@
+//! How the bytes of a blob come out, and what happens to a copy that is damaged.
+
+use std::fs::{self, File};
+use std::io::{self, Cursor, Read, Seek};
+use std::path::{Path, PathBuf};
+
+use farm_model::BlobDigest;
+
+use crate::blobs::{Place, blob_key};
+use crate::database::{Table, Write};
+use crate::durability::{Durability, Fresh, Kind};
+use crate::error::Context;
+use crate::{Error, Store, handles};
+
+const BUFFER_BYTES: usize = 128 << 10;
+
+/// An open blob. Its size was checked, its hash was not: see [`VerifiedBlob`].
+#[derive(Debug)]
+pub struct Blob {
+    size: u64,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Inline(Cursor<Vec<u8>>),
+    File { file: File, path: PathBuf },
+}
+
+impl Blob {
+    /// How many bytes it has.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The file that holds exactly its bytes, when they are in one.
+    pub fn file(&self) -> Option<&File> {
+        match &self.content {
+            Content::Inline(_) => None,
+            Content::File { file, .. } => Some(file),
+        }
+    }
+
+    /// Where that file was when it was opened.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.content {
+            Content::Inline(_) => None,
+            Content::File { path, .. } => Some(path),
+        }
+    }
+
+    /// Makes `to`, an empty file, hold its bytes, shared where the file system can.
+    pub(crate) fn copy_to(&mut self, to: &mut File) -> io::Result<()> {
+        match &mut self.content {
+            Content::Inline(bytes) => io::copy(bytes, to).map(drop),
+            Content::File { file, .. } => handles::copy_bytes(file, to),
+        }
+    }
+}
+
+impl Read for Blob {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.content {
+            Content::Inline(bytes) => bytes.read(buffer),
+            Content::File { file, .. } => file.read(buffer),
+        }
+    }
+}
+
+/// A blob that is hashed while it is read. If the bytes turn out to be others, the copy is moved aside and the read
+/// that would have reported the end fails with [`io::ErrorKind::InvalidData`]: use nothing before the end was seen.
+pub struct VerifiedBlob {
+    store: Store,
+    digest: BlobDigest,
+    blob: Blob,
+    hasher: blake3::Hasher,
+    read: u64,
+}
+
+impl VerifiedBlob {
+    /// How many bytes it has.
+    pub fn size(&self) -> u64 {
+        self.digest.size
+    }
+}
+
+impl Read for VerifiedBlob {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.blob.read(buffer)?;
+        if count > 0 || buffer.is_empty() {
+            self.hasher.update(&buffer[..count]);
+            self.read += count as u64;
+            return Ok(count);
+        }
+        if self.read == self.digest.size && *self.hasher.finalize().as_bytes() == self.digest.hash {
+            return Ok(0);
+        }
+        self.store.quarantine(&self.digest).map_err(io::Error::other)?;
+        Err(io::Error::new(io::ErrorKind::InvalidData, Error::Corrupt(self.digest)))
+    }
+}
+
+impl Store {
+    /// Opens a copy of `blob`; [`Error::MissingBlob`] when there is none.
+    pub fn open_blob(&self, blob: &BlobDigest) -> Result<Blob, Error> {
+        for place in self.places(blob)? {
+            let opened = match place {
+                Place::Inline(bytes) => Some(Blob {
+                    size: blob.size,
+                    content: Content::Inline(Cursor::new(bytes)),
+                }),
+                Place::File(path) => self.open_blob_file(blob, path)?,
+                Place::Layer { layer, path } => match self.layer_directory(&layer)? {
+                    Some(root) => self.open_in_layer(blob, &root, &path)?,
+                    None => None,
+                },
+            };
+            if let Some(opened) = opened {
+                return Ok(opened);
+            }
+        }
+        Err(Error::MissingBlob(*blob))
+    }
+
+    /// Opens a copy of `blob` that checks itself while it is read: for bytes that leave the machine.
+    pub fn open_verified(&self, blob: &BlobDigest) -> Result<VerifiedBlob, Error> {
+        Ok(VerifiedBlob {
+            store: self.clone(),
+            digest: *blob,
+            blob: self.open_blob(blob)?,
+            hasher: blake3::Hasher::new(),
+            read: 0,
+        })
+    }
+
+    /// All bytes of `blob`, verified: for small files such as `/etc/passwd`.
+    pub fn read_blob(&self, blob: &BlobDigest, limit: u64) -> Result<Vec<u8>, Error> {
+        if blob.size > limit {
+            return Err(Error::TooLarge { limit });
+        }
+        let mut bytes = Vec::new();
+        // A damaged copy was moved aside by the first try; another one may be good.
+        loop {
+            bytes.clear();
+            match self.open_verified(blob)?.read_to_end(&mut bytes) {
+                Ok(_) => return Ok(bytes),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                Err(error) => return Err(error).while_doing("read a blob of", self.root()),
+            }
+        }
+    }
+
+    /// Hashes every copy of `blob` and moves aside those that are damaged; says whether a good one is left.
+    pub fn quarantine(&self, blob: &BlobDigest) -> Result<bool, Error> {
+        let mut good = false;
+        for place in self.places(blob)? {
+            match place {
+                Place::Inline(bytes) if BlobDigest::of(&bytes) == *blob => good = true,
+                Place::Inline(_) => self.forget_blob(blob)?,
+                Place::File(path) => {
+                    if is_intact(&path, blob) {
+                        good = true;
+                    } else {
+                        tracing::warn!(%blob, "a damaged blob was moved aside");
+                        self.core.layout.set_aside(&path, "blob")?;
+                        self.forget_blob(blob)?;
+                    }
+                }
+                Place::Layer { layer, path } => {
+                    if is_intact(&self.path_in_layer(&layer, &path), blob) {
+                        good = true;
+                    } else {
+                        self.quarantine_layer(&layer)?;
+                    }
+                }
+            }
+        }
+        Ok(good)
+    }
+
+    /// Opens a blob file; one that is gone or has another size is forgotten.
+    fn open_blob_file(&self, blob: &BlobDigest, path: PathBuf) -> Result<Option<Blob>, Error> {
+        let size = match File::open(&path) {
+            Ok(file) => {
+                let size = file.metadata().while_doing("read", &path)?.len();
+                if size == blob.size {
+                    let content = Content::File { file, path };
+                    return Ok(Some(Blob { size, content }));
+                }
+                Some(size)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error).while_doing("open", &path),
+        };
+        tracing::warn!(%blob, ?size, "a blob file is missing or has another size");
+        if size.is_some() {
+            self.core.layout.set_aside(&path, "blob")?;
+        }
+        self.forget_blob(blob)?;
+        Ok(None)
+    }
+
+    fn open_in_layer(&self, blob: &BlobDigest, root: &Path, path: &[u8]) -> Result<Option<Blob>, Error> {
+        let opened = handles::open_root(root).and_then(|root| handles::open_file(root, path));
+        let file = match opened {
+            Ok(file) => file,
+            // The layer went away since it was looked up.
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error).while_doing("open a file of layer", root),
+        };
+        let size = file.metadata().while_doing("read a file of layer", root)?.len();
+        if size != blob.size {
+            return Ok(None);
+        }
+        let path = root.join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path));
+        let content = Content::File { file, path };
+        Ok(Some(Blob { size, content }))
+    }
+
+    /// Removes the row of a blob whose own copy is damaged or gone.
+    fn forget_blob(&self, blob: &BlobDigest) -> Result<(), Error> {
+        let key = blob_key(blob);
+        let mut batch = self.core.database.batch();
+        batch.delete(Table::Blobs, &key);
+        Durability::forget(&mut batch, &[Fresh::new(Kind::Blob, &key)]);
+        self.core.lose(batch, Write::Lazy)
+    }
+}
+
+/// Whether the regular file at `path` has the bytes of `blob`.
+pub(crate) fn is_intact(path: &Path, blob: &BlobDigest) -> bool {
+    let is_file = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == blob.size);
+    is_file && File::open(path).is_ok_and(|mut file| has_bytes(&mut file, blob).unwrap_or(false))
+}
+
+/// Whether `file`, from its start, has the bytes of `blob`.
+pub(crate) fn has_bytes(file: &mut File, blob: &BlobDigest) -> io::Result<bool> {
+    file.rewind()?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut size = 0;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => {
+                hasher.update(&buffer[..count]);
+                size += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(size == blob.size && *hasher.finalize().as_bytes() == blob.hash)
+}

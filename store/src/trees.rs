@@ -1,0 +1,227 @@
+//! Directory records and the trees that they make up.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use farm_model::result::LayerRef;
+use farm_model::{BlobDigest, DirectoryDigest, LayerDigest};
+use farm_tree::encoding::{decode, record_digest, seal};
+use farm_tree::{DirectoryRef, Entries, Entry, File, Node, Records, Tree};
+
+use crate::database::{Table, read_value, value};
+use crate::{Error, Store, handles};
+
+/// More names than any layer has; a tree that shares records with itself could claim any number.
+const MAX_ENTRIES: u64 = 50_000_000;
+
+impl Records for Store {
+    fn entries(&self, digest: DirectoryDigest) -> Result<Arc<Entries>, farm_tree::Error> {
+        if digest == DirectoryRef::empty().digest {
+            return Ok(Arc::default());
+        }
+        if let Some(entries) = self.core.records.get(&digest) {
+            return Ok(entries);
+        }
+        let bytes = self.record_bytes(&digest).map_err(foreign)?;
+        let bytes = bytes.ok_or(farm_tree::Error::MissingRecord(digest))?;
+        let entries = decode(&bytes).map_err(|source| farm_tree::Error::Malformed { digest, source })?;
+        let entries = Arc::new(entries);
+        self.core.records.insert(digest, Arc::clone(&entries));
+        Ok(entries)
+    }
+
+    fn put(&self, entries: Entries) -> Result<DirectoryRef, farm_tree::Error> {
+        let (name, bytes) = seal(&entries);
+        if name != DirectoryRef::empty() && self.core.records.get(&name.digest).is_none() {
+            self.keep_record(&name.digest, &bytes).map_err(foreign)?;
+            self.core.records.insert(name.digest, Arc::new(entries));
+        }
+        Ok(name)
+    }
+}
+
+fn foreign(error: Error) -> farm_tree::Error {
+    farm_tree::Error::Store(Box::new(error))
+}
+
+impl Store {
+    /// The written encoding of a directory record, for sending it to another machine.
+    pub fn record_bytes(&self, digest: &DirectoryDigest) -> Result<Option<Vec<u8>>, Error> {
+        let Some(mut row) = self.core.database.get(Table::Records, digest.as_bytes())? else {
+            return Ok(None);
+        };
+        // The version byte of the row; the record's own layout is part of its digest's context.
+        read_value(Table::Records, &row[..row.len().min(1)], |_| Ok(()))?;
+        row.remove(0);
+        Ok(Some(row))
+    }
+
+    /// Keeps a directory record that came from another machine, after checking digest and form. Says whether it was
+    /// what it should be; if not, nothing is kept.
+    pub fn put_record_bytes(&self, digest: &DirectoryDigest, bytes: &[u8]) -> Result<bool, Error> {
+        if record_digest(bytes) != *digest || decode(bytes).is_err() {
+            return Ok(false);
+        }
+        self.keep_record(digest, bytes)?;
+        Ok(true)
+    }
+
+    /// Whether a directory record is here.
+    pub fn has_record(&self, digest: &DirectoryDigest) -> Result<bool, Error> {
+        Ok(*digest == DirectoryRef::empty().digest || self.core.database.has(Table::Records, digest.as_bytes())?)
+    }
+
+    fn keep_record(&self, digest: &DirectoryDigest, bytes: &[u8]) -> Result<(), Error> {
+        if self.core.database.has(Table::Records, digest.as_bytes())? {
+            return Ok(());
+        }
+        let mut row = value();
+        row.raw(bytes);
+        self.core.database.put(Table::Records, digest.as_bytes(), row.as_bytes())
+    }
+
+    /// Keeps a tree whose records are in the store; its bytes may come later or never.
+    pub fn put_tree(&self, tree: &Tree) -> Result<LayerRef, Error> {
+        let layer = tree.layer_ref();
+        if !self.core.database.has(Table::Trees, layer.digest.as_bytes())? {
+            self.entries(tree.root.record.digest)?;
+            let (key, row) = tree_row(&layer.digest, tree);
+            self.core.database.put(Table::Trees, &key, &row)?;
+        }
+        Ok(layer)
+    }
+
+    /// The tree of a layer.
+    pub fn tree(&self, layer: &LayerDigest) -> Result<Option<Tree>, Error> {
+        let Some(row) = self.core.database.get(Table::Trees, layer.as_bytes())? else {
+            return Ok(None);
+        };
+        read_value(Table::Trees, &row, |decoder| {
+            let bytes = decoder.bytes()?;
+            Tree::decode(bytes)
+        })
+        .map(Some)
+    }
+
+    /// Whether the tree of `layer`, its records and all its bytes are here. A layer directory counts by its presence;
+    /// it is compared with its tree when it is first used.
+    pub fn is_complete(&self, layer: &LayerDigest) -> Result<bool, Error> {
+        let Some(tree) = self.tree(layer)? else {
+            return Ok(false);
+        };
+        if self.core.directories.has(layer) {
+            if self.core.layout.layer(layer).is_dir() {
+                return Ok(true);
+            }
+            self.forget_directory(layer)?;
+        }
+        let generation = self.core.generation();
+        if let Some(row) = self.core.database.get(Table::Complete, layer.as_bytes())?
+            && read_value(Table::Complete, &row, |d| d.u64())? == generation
+        {
+            return Ok(true);
+        }
+        let complete = match self.first_missing(&tree) {
+            Ok(missing) => missing.is_none(),
+            Err(Error::Tree(farm_tree::Error::MissingRecord(_))) => false,
+            Err(error) => return Err(error),
+        };
+        if complete {
+            let mut row = value();
+            row.u64(generation);
+            self.core.database.put(Table::Complete, layer.as_bytes(), row.as_bytes())?;
+        }
+        Ok(complete)
+    }
+
+    /// The blobs of `tree` that are nowhere in the store, each once.
+    pub fn missing_blobs(&self, tree: &Tree) -> Result<Vec<BlobDigest>, Error> {
+        let mut missing = Vec::new();
+        let mut seen = HashSet::new();
+        self.each_file(tree, &mut |file| {
+            if seen.insert(file.blob) && !self.contains(&file.blob)? {
+                missing.push(file.blob);
+            }
+            Ok(Step::On)
+        })?;
+        Ok(missing)
+    }
+
+    fn first_missing(&self, tree: &Tree) -> Result<Option<BlobDigest>, Error> {
+        let mut missing = None;
+        self.each_file(tree, &mut |file| {
+            if self.contains(&file.blob)? {
+                return Ok(Step::On);
+            }
+            missing = Some(file.blob);
+            Ok(Step::Stop)
+        })?;
+        Ok(missing)
+    }
+
+    /// Visits the files of `tree`; a record that occurs more than once is visited once.
+    fn each_file(&self, tree: &Tree, visit: &mut dyn FnMut(&File) -> Result<Step, Error>) -> Result<(), Error> {
+        let mut seen = HashSet::new();
+        let mut open = vec![tree.root.record.digest];
+        while let Some(digest) = open.pop() {
+            if !seen.insert(digest) {
+                continue;
+            }
+            for entry in self.entries(digest)?.values() {
+                match entry {
+                    Entry::Node(Node::Directory(directory)) => open.push(directory.record.digest),
+                    Entry::Node(Node::File(file)) => {
+                        if visit(file)? == Step::Stop {
+                            return Ok(());
+                        }
+                    }
+                    Entry::Node(Node::Symlink(_) | Node::Device(_)) | Entry::Whiteout => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Visits every directory of `tree` with its path, parents first; refuses trees that no file system could hold.
+    pub(crate) fn each_directory(
+        &self,
+        tree: &Tree,
+        visit: &mut dyn FnMut(&[u8], &farm_tree::Directory, &Entries) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut open = vec![(Vec::new(), tree.root.clone())];
+        let mut count = 0u64;
+        while let Some((path, directory)) = open.pop() {
+            let entries = self.entries(directory.record.digest)?;
+            count = count.saturating_add(entries.len() as u64);
+            if path.len() > handles::MAX_PATH {
+                return Err(Error::PathTooLong {
+                    limit: handles::MAX_PATH,
+                });
+            }
+            if count > MAX_ENTRIES {
+                return Err(Error::TooManyEntries { limit: MAX_ENTRIES });
+            }
+            visit(&path, &directory, &entries)?;
+            for (name, entry) in entries.iter().rev() {
+                if let Entry::Node(Node::Directory(directory)) = entry {
+                    open.push((handles::join(&path, name), directory.clone()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a visit goes on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Step {
+    On,
+    Stop,
+}
+
+/// The row of a tree.
+pub(crate) fn tree_row(layer: &LayerDigest, tree: &Tree) -> ([u8; 32], Vec<u8>) {
+    let mut row = value();
+    row.bytes(&tree.encode());
+    (*layer.as_bytes(), row.into_bytes())
+}

@@ -7,7 +7,10 @@
 pub mod build;
 pub mod encoding;
 pub mod error;
+pub mod glob;
 pub mod merge;
+pub mod mode;
+pub mod passwd;
 pub mod path;
 pub mod record;
 pub mod records;

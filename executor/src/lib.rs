@@ -37,6 +37,6 @@ pub use container::{
 pub use error::{Blame, Error};
 pub use executor::{Executor, Output};
 pub use helper::init_entry;
-pub use native::Native;
-pub use network::NetworkNamespace;
+pub use native::{Native, sweep};
+pub use network::{NetworkNamespace, NetworkPool, hosts_file, resolv_conf, resolv_conf_path};
 pub use outcome::{Exit, Outcome, Stream, Usage};

@@ -20,7 +20,7 @@ use crate::proxy::Proxy;
 use crate::rundir::{ContainerDirectory, RunDirectory};
 use crate::spec::{self, MountKindSpec, MountSpec, NetworkSpec, Report, Spec};
 use crate::{Access, Blame, CancelFlag, Container, Error, Executor, Exit, Network, Outcome, Stream, Usage};
-use crate::{helper, seccomp};
+use crate::{helper, network, seccomp};
 
 /// Runs containers with the kernel's own means. One per run directory.
 #[derive(Debug)]
@@ -47,6 +47,7 @@ impl Native {
             Error::setup("compile the seccomp filter", Blame::Internal, source)
         })?;
         let cgroups = Parent::create(directory.tag())?;
+        network::sweep();
         Ok(Self { cgroups, directory, filter, masked: masked_below_sys() })
     }
 
@@ -114,6 +115,15 @@ impl Native {
         let _dead = spec::send(&running.control, &frames, network);
         Ok(running)
     }
+}
+
+/// Reclaims what a dead owner of `run_dir` left: control groups, processes, directories, and bridges. [`Native::new`] does so too; this is
+/// for when no container is to be run. Fails if the owner lives.
+pub fn sweep(run_dir: &Path) -> Result<(), Error> {
+    let directory = RunDirectory::lock(run_dir)?;
+    drop(Parent::create(directory.tag())?);
+    network::sweep();
+    Ok(())
 }
 
 /// Frames 0 and 1 are the spec and the filter.
@@ -352,7 +362,9 @@ impl Ended {
                 }
                 Report::SetupFailed(_) => {}
                 Report::ExecFailed { program, errno } => exit = Some(explain(&program, errno, output)),
-                Report::CommandEnded { status } => exit = Some(exit_of(status)),
+                Report::CommandEnded { status } => {
+                    exit.get_or_insert_with(|| exit_of(status));
+                }
                 Report::ContainerEnded { status, user, system, largest_process } => {
                     usage = Usage { user, system, peak_memory: largest_process, wall: Duration::ZERO };
                     // The init reports before it ends, unless somebody killed it.

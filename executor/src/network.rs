@@ -1,25 +1,31 @@
-//! Network namespaces of steps.
+//! The network of steps: a namespace each, behind NAT, made ahead of time.
 //!
-//! Placeholder of the types until the pool stands.
+//! ```text
+//! step: eth0 10.x.y.z ──veth── farmN (bridge, 10.x.0.1) ──masquerade── the host's way out
+//! ```
+//!
+//! - A namespace is held by a descriptor of this process and has no name, so it dies with this process and takes its veth pair along.
+//!   What can be left behind is one bridge and its firewall table, which [`sweep`] removes and the next pool replaces.
+//! - Which bridge belongs to whom is settled by a lock that dies with its holder: an abstract unix socket, which is per network namespace,
+//!   as bridges are.
+//! - Steps cannot reach each other (isolated bridge ports, and a rule against the detour through the host), nor the host's loopback or
+//!   link-local addresses. They can reach services on the host's other addresses, as in Docker.
+//! - IPv4 only: IPv6 is off on the interfaces and dropped on the bridge. `::1` works.
+//!
+//! `ip` and `nft` (or `iptables`) do the work: they are kept up with the kernel by others, and are not in the way of a step.
 
-use std::net::Ipv4Addr;
+mod bridge;
+mod files;
+mod firewall;
+mod namespace;
+mod pool;
+mod tool;
 
-/// A network namespace that one container may use.
-#[derive(Clone, Debug)]
-pub struct NetworkNamespace {
-    address: Ipv4Addr,
-    fd: std::sync::Arc<std::os::fd::OwnedFd>,
-}
+pub use files::{hosts_file, resolv_conf, resolv_conf_path};
+pub use namespace::NetworkNamespace;
+pub use pool::NetworkPool;
 
-impl std::os::fd::AsFd for NetworkNamespace {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
-impl NetworkNamespace {
-    /// Its address behind the NAT.
-    pub fn address(&self) -> Ipv4Addr {
-        self.address
-    }
+/// Removes the bridges and firewall tables of dead processes.
+pub(crate) fn sweep() {
+    bridge::sweep();
 }

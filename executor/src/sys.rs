@@ -114,9 +114,15 @@ pub(crate) fn execve(program: &CString, argv: &[CString], env: &[CString]) -> io
 
 /// Gives every signal its default action and unblocks all of them.
 pub(crate) fn reset_signals() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL is valid for every signal; those that cannot be changed are refused.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // Longer than any architecture's; all zero means SIG_DFL, no flags and an empty mask.
+    let default = [0_u64; 8];
+    let bytes_in_mask = 8;
+    for signal in 1..=64 {
+        // SAFETY: the structure is large enough to be read, and no old action is asked for. The C library's own wrapper would refuse its two
+        // internal signals, which whoever started us may have had ignored.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, &raw const default, ptr::null_mut::<u8>(), bytes_in_mask)
+        };
     }
     change_signal_mask(libc::SIG_SETMASK, false);
 }

@@ -120,7 +120,7 @@ fn make(parent: &OwnedFd, name: &str, is_file: bool) -> Result<(), Errno> {
 pub(super) fn filesystem(kind: &str, options: &[(&str, &str)], attributes: MountAttrFlags) -> Result<OwnedFd, Failure> {
     let failed = |e: Errno| Failure::environment(format!("make a `{kind}` file system"), e);
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed)?;
-    for (option, value) in options {
+    for (option, value) in [("source", kind)].iter().chain(options) {
         let set = if value.is_empty() {
             fsconfig_set_flag(&context, *option)
         } else {

@@ -58,6 +58,7 @@ fn mount_layer_by_layer(target: &Path, lowers: &[OwnedFd], upper: Option<&(Owned
         Err(Errno::NODEV) => return Err(Failure::environment("find overlayfs in the kernel", Errno::NODEV)),
         other => other.map_err(failed)?,
     };
+    fsconfig_set_string(&context, "source", "overlay").map_err(failed)?;
     for lower in lowers {
         match fsconfig_set_string(&context, "lowerdir+", by_descriptor(lower)) {
             // An unknown option; whatever else is wrong, the classic call finds it too.

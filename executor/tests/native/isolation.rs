@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::Test;
 use crate::support::{Holdings, World};
 
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("changes_go_to_the_upper_directory_only", changes_go_to_the_upper_directory_only),
     ("the_filter_is_active", the_filter_is_active),
     ("docker_hides_the_same_paths", docker_hides_the_same_paths),
@@ -45,7 +45,7 @@ fn docker_hides_the_same_paths() {
         "for f in /proc/kcore /proc/keys /proc/timer_list /proc/interrupts; do [ ! -e $f ] || [ -c $f ] || echo seen $f; done; \
          for d in /proc/acpi /proc/scsi /proc/asound /sys/firmware /sys/devices/virtual/powercap; do \
          [ -z \"$(ls $d 2>/dev/null)\" ] || echo seen $d; done; \
-         for d in /proc/acpi /sys/firmware; do [ ! -d $d ] || touch $d/x 2>/dev/null && echo written $d; done; echo done",
+         for d in /proc/acpi /sys/firmware; do if touch $d/x 2>/dev/null; then echo written $d; fi; done; echo done",
     );
     assert_eq!(output, "done\n");
 }
@@ -53,7 +53,7 @@ fn docker_hides_the_same_paths() {
 fn kernel_parameters_cannot_be_written() {
     let output = World::new().output(
         "for f in /proc/sys/kernel/hostname /proc/sysrq-trigger /sys/kernel/mm/ksm/run /proc/sys/net/ipv4/ip_forward; do \
-         [ ! -e $f ] || { echo 0 > $f; } 2>/dev/null && echo written $f; done; \
+         if [ -e $f ] && { echo 0 > $f; } 2>/dev/null; then echo written $f; fi; done; \
          cat /proc/sys/net/ipv4/ip_unprivileged_port_start; cat /proc/sys/net/ipv4/ping_group_range",
     );
     assert_eq!(output, "0\n0\t2147483647\n");
@@ -64,8 +64,8 @@ fn no_descriptor_of_the_host_is_inherited() {
     let mut lines = output.lines();
     assert_eq!(lines.next(), Some("0 /dev/null"));
     assert!(lines.next().unwrap().starts_with("1 pipe:") && lines.next().unwrap().starts_with("2 pipe:"));
-    // The directory that ls itself reads.
-    assert!(lines.next().unwrap().starts_with("3 /proc/") && lines.next().is_none(), "{output}");
+    // The directory that ls itself read is closed by now.
+    assert_eq!(lines.next(), None);
 }
 
 fn only_the_containers_processes_are_seen() {
@@ -76,7 +76,7 @@ fn only_the_containers_processes_are_seen() {
 
 fn the_init_cannot_be_looked_into_or_killed() {
     let output = World::new().output(
-        "readlink /proc/1/exe || echo hidden; ls /proc/1/fd 2>/dev/null | wc -l; cat /proc/1/mem 2>/dev/null | wc -c; \
+        "readlink /proc/1/exe || echo hidden; ls -l /proc/1/fd 2>/dev/null | grep -c -e '->'; cat /proc/1/mem 2>/dev/null | wc -c; \
          kill -9 1; kill -TERM 1; echo alive",
     );
     assert_eq!(output, "hidden\n0\n0\nalive\n");
@@ -105,7 +105,7 @@ fn devices_of_the_host_cannot_be_opened() {
 }
 
 fn there_is_no_terminal() {
-    let output = World::new().output("tty; cat; cat < /dev/tty 2>&1 | grep -c 'No such device'");
+    let output = World::new().output("tty; cat; (cat < /dev/tty) 2>&1 | grep -c 'No such device'");
     assert!(output.ends_with("\n1\n"), "{output}");
 }
 

@@ -7,7 +7,7 @@ use farm_executor::Exit;
 use crate::Test;
 use crate::support::World;
 
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("too_much_memory_is_reported_as_such", too_much_memory_is_reported_as_such),
     ("enough_memory_is_enough", enough_memory_is_enough),
     ("a_fork_bomb_is_contained", a_fork_bomb_is_contained),

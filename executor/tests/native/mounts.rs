@@ -11,7 +11,7 @@ use farm_executor::{Access, Blame, Container, Exit, Mount, MountKind, OverlayAcc
 use crate::Test;
 use crate::support::World;
 
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("two_hundred_layers_mount", two_hundred_layers_mount),
     ("bind_mounts_are_as_writable_as_asked", bind_mounts_are_as_writable_as_asked),
     ("a_file_can_be_bound_over_a_missing_target", a_file_can_be_bound_over_a_missing_target),

@@ -7,7 +7,7 @@ use farm_executor::{Blame, CancelFlag, Error, Exit};
 use crate::Test;
 use crate::support::{World, run};
 
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("an_exit_code_is_reported", an_exit_code_is_reported),
     ("a_signal_is_reported", a_signal_is_reported),
     ("a_missing_command_is_127_and_says_so", a_missing_command_is_127_and_says_so),

@@ -12,72 +12,72 @@ use farm_executor::{
 use tempfile::TempDir;
 
 /// The tests are meaningless without root, so they fail rather than pass.
-pub fn require_root() {
+pub(crate) fn require_root() {
     assert!(rustix::process::geteuid().is_root(), "these tests make containers: run them as root");
     assert!(Path::new("/bin/busybox").exists(), "install the Debian package busybox-static");
 }
 
 /// An executor, an image and room for upper directories.
-pub struct World {
-    pub dir: TempDir,
-    pub executor: Native,
+pub(crate) struct World {
+    pub(crate) dir: TempDir,
+    pub(crate) executor: Native,
     next: AtomicUsize,
 }
 
 /// What a run came to and what it said.
 #[derive(Debug)]
-pub struct Ran {
-    pub outcome: Outcome,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) outcome: Outcome,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
     /// Where its changes are.
-    pub upper: PathBuf,
+    pub(crate) upper: PathBuf,
 }
 
 impl Ran {
     /// Its standard output, if it succeeded.
-    pub fn ok(self) -> String {
+    pub(crate) fn ok(self) -> String {
         assert_eq!(self.outcome.exit, Exit::Code(0), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         self.stdout
     }
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         image(&dir.path().join("image"));
         let executor = Native::new(&dir.path().join("run")).unwrap();
         Self { dir, executor, next: AtomicUsize::new(0) }
     }
 
-    pub fn image(&self) -> PathBuf {
+    pub(crate) fn image(&self) -> PathBuf {
         self.dir.path().join("image")
     }
 
     /// An empty directory.
-    pub fn directory(&self, name: &str) -> PathBuf {
+    pub(crate) fn directory(&self, name: &str) -> PathBuf {
         let path = self.dir.path().join(name);
         fs::create_dir_all(&path).unwrap();
         path
     }
 
     /// A container that runs a shell script.
-    pub fn shell(&self, script: &str) -> Container {
+    pub(crate) fn shell(&self, script: &str) -> Container {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         container(self.dir.path(), &format!("c{number}"), script)
     }
 
-    pub fn run(&self, container: &Container) -> Result<Ran, Error> {
+    pub(crate) fn run(&self, container: &Container) -> Result<Ran, Error> {
         run(&self.executor, container, &CancelFlag::new().unwrap())
     }
 
     /// The output of a script, which must succeed.
-    pub fn output(&self, script: &str) -> String {
+    pub(crate) fn output(&self, script: &str) -> String {
         self.run(&self.shell(script)).unwrap().ok()
     }
 }
 
-pub fn run(executor: &Native, container: &Container, cancel: &CancelFlag) -> Result<Ran, Error> {
+pub(crate) fn run(executor: &Native, container: &Container, cancel: &CancelFlag) -> Result<Ran, Error> {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let outcome = executor.run(
         container,
@@ -92,7 +92,7 @@ pub fn run(executor: &Native, container: &Container, cancel: &CancelFlag) -> Res
 }
 
 /// A container `id` over `base/image` that runs a shell script.
-pub fn container(base: &Path, id: &str, script: &str) -> Container {
+pub(crate) fn container(base: &Path, id: &str, script: &str) -> Container {
     let (upper, work) = (base.join(format!("{id}-upper")), base.join(format!("{id}-work")));
     fs::create_dir(&upper).unwrap();
     fs::create_dir(&work).unwrap();
@@ -117,7 +117,7 @@ pub fn container(base: &Path, id: &str, script: &str) -> Container {
 }
 
 /// Makes a busybox image.
-pub fn image(path: &Path) {
+pub(crate) fn image(path: &Path) {
     for directory in ["bin", "dev", "etc", "proc", "sys", "root", "tmp", "usr/bin", "usr/sbin", "sbin", "mnt", "var"] {
         fs::create_dir_all(path.join(directory)).unwrap();
     }
@@ -136,14 +136,14 @@ pub fn image(path: &Path) {
 
 /// What a container could leak: mounts, control groups, and namespaces that a process or mount holds.
 #[derive(Debug, Eq, PartialEq)]
-pub struct Holdings {
+pub(crate) struct Holdings {
     mounts: BTreeSet<String>,
     groups: BTreeSet<PathBuf>,
     helpers: usize,
 }
 
 impl Holdings {
-    pub fn of_this_machine() -> Self {
+    pub(crate) fn of_this_machine() -> Self {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let mut groups = BTreeSet::new();
         collect_groups(Path::new("/sys/fs/cgroup"), 0, &mut groups);
@@ -165,7 +165,7 @@ fn collect_groups(path: &Path, depth: usize, found: &mut BTreeSet<PathBuf>) {
 }
 
 /// Processes whose first argument is `name`.
-pub fn processes_named(name: &str) -> Vec<u32> {
+pub(crate) fn processes_named(name: &str) -> Vec<u32> {
     let is_named = |pid: &u32| {
         let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         command.split(|byte| *byte == 0).next() == Some(name.as_bytes())
@@ -175,7 +175,7 @@ pub fn processes_named(name: &str) -> Vec<u32> {
 }
 
 /// Asks again and again until the answer is yes; a test that waits for ever says what for.
-pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while !is_so() {
         assert!(std::time::Instant::now() < deadline, "waited in vain until {what}");
@@ -184,7 +184,7 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// The output of a script under runc, with the capabilities and namespaces of Docker's spec but without its seccomp rules.
-pub fn runc(image: &Path, uid: u32, script: &str) -> String {
+pub(crate) fn runc(image: &Path, uid: u32, script: &str) -> String {
     let bundle = tempfile::tempdir().unwrap();
     fs::write(bundle.path().join("config.json"), runc_spec(image, uid, script).to_string()).unwrap();
     let id = format!("farm-test-{}", std::process::id());

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use crate::Test;
 
-pub const TESTS: &[Test] = &[];
+pub(crate) const TESTS: &[Test] = &[];
 
 /// The worker of these tests.
-pub fn worker_entry() -> Option<ExitCode> {
+pub(crate) fn worker_entry() -> Option<ExitCode> {
     None
 }

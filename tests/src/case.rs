@@ -26,7 +26,8 @@ pub struct Case {
 impl Case {
     /// All cases below `directory`, by name.
     pub fn all(directory: &Path) -> Result<Vec<Self>, String> {
-        let entries = fs::read_dir(directory).map_err(|error| format!("cannot read {}: {error}", directory.display()))?;
+        let entries = fs::read_dir(directory)
+            .map_err(|error| format!("cannot read {}: {error}", directory.display()))?;
         let mut cases = Vec::new();
         for entry in entries {
             let path = entry.map_err(|error| error.to_string())?.path();
@@ -39,18 +40,22 @@ impl Case {
     }
 
     fn load(directory: &Path) -> Result<Option<Self>, String> {
-        let Some(file) = ["expect.json", "seq.json"].iter().map(|name| directory.join(name)).find(|file| file.exists()) else {
+        let Some(file) =
+            ["expect.json", "seq.json"].iter().map(|name| directory.join(name)).find(|file| file.exists())
+        else {
             return Ok(None);
         };
         let bytes = fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-        let specification = serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", file.display()))?;
+        let specification =
+            serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", file.display()))?;
         let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Some(Self { directory: directory.to_owned(), name, specification }))
     }
 
     /// Builds and compares; what is wrong, or nothing.
     pub fn run(&self, farm: &Farm) -> Result<Vec<String>, String> {
-        let work = tempfile::Builder::new().prefix("farm-case-").tempdir().map_err(|error| error.to_string())?;
+        let work =
+            tempfile::Builder::new().prefix("farm-case-").tempdir().map_err(|error| error.to_string())?;
         if self.specification["steps"].is_array() {
             return sequence::run(&self.directory, &self.specification, farm, work.path());
         }
@@ -76,10 +81,17 @@ impl Case {
 }
 
 /// The command line for the `build` object of a case. `case` is where relative paths of the case start.
-pub fn build<'a>(farm: &'a Farm, specification: &Value, case: &Path, context: &Path) -> Result<Build<'a>, String> {
+pub fn build<'a>(
+    farm: &'a Farm,
+    specification: &Value,
+    case: &Path,
+    context: &Path,
+) -> Result<Build<'a>, String> {
     let mut build = farm.build(context);
     if let Some(dockerfile) = specification["dockerfile"].as_str() {
-        let directory = specification["dockerfile_dir"].as_str().map_or_else(|| context.to_owned(), |name| case.join(name));
+        let directory = specification["dockerfile_dir"]
+            .as_str()
+            .map_or_else(|| context.to_owned(), |name| case.join(name));
         build = build.option("-f", directory.join(dockerfile));
     }
     if let Some(target) = specification["target"].as_str() {
@@ -91,11 +103,14 @@ pub fn build<'a>(farm: &'a Farm, specification: &Value, case: &Path, context: &P
         }
     }
     for (name, secret) in specification["secrets"].as_object().into_iter().flatten() {
-        build = build.option("--secret", format!("id={name},src={}", secret_file(case, name, secret)?.display()));
+        build =
+            build.option("--secret", format!("id={name},src={}", secret_file(case, name, secret)?.display()));
     }
     for (name, place) in specification["contexts"].as_object().into_iter().flatten() {
         let place = place.as_str().unwrap_or_default();
-        let place = place.strip_prefix("dir:").map_or_else(|| place.to_owned(), |path| case.join(path).display().to_string());
+        let place = place
+            .strip_prefix("dir:")
+            .map_or_else(|| place.to_owned(), |path| case.join(path).display().to_string());
         build = build.option("--build-context", format!("{name}={place}"));
     }
     for word in specification["options"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -114,7 +129,8 @@ fn secret_file(case: &Path, name: &str, secret: &Value) -> Result<PathBuf, Strin
     if let Some(file) = secret["file"].as_str() {
         return Ok(case.join(file));
     }
-    let value = secret["value"].as_str().ok_or_else(|| format!("secret `{name}` has neither a value nor a file"))?;
+    let value =
+        secret["value"].as_str().ok_or_else(|| format!("secret `{name}` has neither a value nor a file"))?;
     let file = case.join(format!("secret-{name}"));
     fs::write(&file, value).map_err(|error| error.to_string())?;
     Ok(file)
@@ -122,9 +138,14 @@ fn secret_file(case: &Path, name: &str, secret: &Value) -> Result<PathBuf, Strin
 
 /// A copy that keeps links, modes, times, attributes and devices.
 pub fn copy(from: &Path, to: &Path) -> Result<(), String> {
-    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().map_err(|error| error.to_string())?;
+    let status =
+        Command::new("cp").arg("-a").arg(from).arg(to).status().map_err(|error| error.to_string())?;
     // A git checkout follows the umask of whoever made it; the cases mean the ordinary modes.
-    let plain = Command::new("chmod").args(["-R", "u=rwX,go=rX"]).arg(to).status().map_err(|error| error.to_string())?;
+    let plain = Command::new("chmod")
+        .args(["-R", "u=rwX,go=rX"])
+        .arg(to)
+        .status()
+        .map_err(|error| error.to_string())?;
     if status.success() && plain.success() { Ok(()) } else { Err(format!("cannot copy {}", from.display())) }
 }
 
@@ -134,7 +155,12 @@ pub fn prepare(case: &Path, context: &Path) -> Result<(), String> {
     if !script.exists() {
         return Ok(());
     }
-    let output = Command::new("bash").arg("-eu").arg(&script).current_dir(context).output().map_err(|error| error.to_string())?;
+    let output = Command::new("bash")
+        .arg("-eu")
+        .arg(&script)
+        .current_dir(context)
+        .output()
+        .map_err(|error| error.to_string())?;
     if output.status.success() {
         return Ok(());
     }

@@ -15,7 +15,8 @@ pub struct Context {
 impl Context {
     /// A context that holds only this Dockerfile.
     pub fn new(dockerfile: &str) -> Self {
-        let directory = tempfile::Builder::new().prefix("farm-context-").tempdir().expect("a temporary directory");
+        let directory =
+            tempfile::Builder::new().prefix("farm-context-").tempdir().expect("a temporary directory");
         Self { directory }.file("Dockerfile", dockerfile)
     }
 
@@ -36,9 +37,11 @@ impl Context {
     /// Changes the context between two builds.
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let file = self.join(path);
-        fs::create_dir_all(file.parent().expect("a file has a parent")).expect("a directory in a temporary directory");
+        fs::create_dir_all(file.parent().expect("a file has a parent"))
+            .expect("a directory in a temporary directory");
         fs::write(&file, content).expect("a file in a temporary directory");
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("the mode of a file just written");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644))
+            .expect("the mode of a file just written");
     }
 
     /// Where it lies.

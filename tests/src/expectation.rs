@@ -11,7 +11,17 @@ use crate::filesystem::{Delta, Filesystem};
 use crate::image::Image;
 
 const CONFIG_KEYS: &[&str] = &[
-    "Env", "Cmd", "Entrypoint", "User", "WorkingDir", "Labels", "ExposedPorts", "Volumes", "Healthcheck", "OnBuild", "StopSignal",
+    "Env",
+    "Cmd",
+    "Entrypoint",
+    "User",
+    "WorkingDir",
+    "Labels",
+    "ExposedPorts",
+    "Volumes",
+    "Healthcheck",
+    "OnBuild",
+    "StopSignal",
     "Shell",
 ];
 const COMPARED: &[&str] = &["type", "mode", "uid", "gid", "linkname", "xattrs", "dev", "hardlinks"];
@@ -36,7 +46,10 @@ pub fn differences(expect: &Value, image: &Image, base: &Filesystem) -> Result<V
 pub fn missing_words(expect: &Value, log: &str) -> Vec<String> {
     let log = log.to_lowercase();
     let words = expect["error_contains"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    words.filter(|word| !log.contains(&word.to_lowercase())).map(|word| format!("the error lacks `{word}`")).collect()
+    words
+        .filter(|word| !log.contains(&word.to_lowercase()))
+        .map(|word| format!("the error lacks `{word}`"))
+        .collect()
 }
 
 /// The inner config with empty values left out, and `/` as working directory the same as none.
@@ -44,7 +57,8 @@ fn normal_config(document: &Value) -> Map<String, Value> {
     let mut normal = Map::new();
     for key in CONFIG_KEYS {
         let value = &document["config"][*key];
-        if !is_empty(value) && !(*key == "WorkingDir" && value == "/") {
+        let left_out = is_empty(value) || (*key == "WorkingDir" && value == "/");
+        if !left_out {
             normal.insert((*key).to_owned(), value.clone());
         }
     }
@@ -67,7 +81,8 @@ fn is_empty(value: &Value) -> bool {
 fn compare_config(expect: &Value, wanted: &Value, actual: &Map<String, Value>, bad: &mut Vec<String>) {
     let ignored = strings(&expect["config_ignore"]);
     let partial = expect["config_partial"] == true;
-    let mut keys: BTreeSet<&str> = wanted.as_object().into_iter().flat_map(Map::keys).map(String::as_str).collect();
+    let mut keys: BTreeSet<&str> =
+        wanted.as_object().into_iter().flat_map(Map::keys).map(String::as_str).collect();
     if !partial {
         keys.extend(actual.keys().map(String::as_str));
     }
@@ -86,12 +101,17 @@ fn compare_rootfs(rootfs: &Value, delta: &Delta, bad: &mut Vec<String>) {
     for (path, wanted) in entries {
         match delta.changed.get(path) {
             None => bad.push(format!("/{path}: missing, or as in the base")),
-            Some(actual) if volatile.contains(path.as_str()) => compare_key(path, "type", wanted.get("type"), actual, bad),
+            Some(actual) if volatile.contains(path.as_str()) => {
+                compare_key(path, "type", wanted.get("type"), actual, bad);
+            }
             Some(actual) => compare_entry(path, wanted, actual, bad),
         }
     }
     if rootfs["exact"] != false {
-        let extra = delta.changed.iter().filter(|(path, _)| !entries.contains_key(*path) && !volatile.contains(path.as_str()));
+        let extra = delta
+            .changed
+            .iter()
+            .filter(|(path, _)| !entries.contains_key(*path) && !volatile.contains(path.as_str()));
         bad.extend(extra.map(|(path, view)| format!("/{path}: unexpected {}", shown(view.get("type")))));
         let gone = delta.absent.iter().filter(|path| !absent.contains(path.as_str()));
         bad.extend(gone.map(|path| format!("/{path}: unexpectedly gone from the base")));
@@ -113,7 +133,13 @@ fn compare_entry(path: &str, wanted: &Value, actual: &Map<String, Value>, bad: &
     }
 }
 
-fn compare_key(path: &str, key: &str, wanted: Option<&Value>, actual: &Map<String, Value>, bad: &mut Vec<String>) {
+fn compare_key(
+    path: &str,
+    key: &str,
+    wanted: Option<&Value>,
+    actual: &Map<String, Value>,
+    bad: &mut Vec<String>,
+) {
     if wanted != actual.get(key) {
         bad.push(format!("/{path}: {key} expected {}, got {}", shown(wanted), shown(actual.get(key))));
     }
@@ -200,15 +226,26 @@ mod tests {
             "rootfs": { "entries": { "d": { "type": "dir" }, "d/f": { "text": "x" } }, "mtimes": { "d/f": 1_610_612_736 } },
         });
         let layer = Layer::new().file("base", "b").directory("d").file("d/f", "x");
-        assert_eq!(compared(&expect, layer, &json!({ "Env": ["A=b"], "WorkingDir": "/", "Labels": {} })), [""; 0]);
+        assert_eq!(
+            compared(&expect, layer, &json!({ "Env": ["A=b"], "WorkingDir": "/", "Labels": {} })),
+            [""; 0]
+        );
     }
 
     #[test]
     fn what_is_missing_extra_and_different_is_named() {
-        let expect = json!({ "config": { "User": "a" }, "rootfs": { "entries": { "f": { "text": "x" }, "g": {} } } });
+        let expect =
+            json!({ "config": { "User": "a" }, "rootfs": { "entries": { "f": { "text": "x" }, "g": {} } } });
         let bad = compared(&expect, Layer::new().file("f", "y").file("extra", ""), &json!({ "Cmd": ["c"] }));
         let all = bad.join("\n");
-        for part in ["config.User", "config.Cmd", "/f: expected the content", "/g: missing", "/extra: unexpected", "/base: unexpectedly gone"] {
+        for part in [
+            "config.User",
+            "config.Cmd",
+            "/f: expected the content",
+            "/g: missing",
+            "/extra: unexpected",
+            "/base: unexpectedly gone",
+        ] {
             assert!(all.contains(part), "{part} is not in:\n{all}");
         }
         assert_eq!(bad.len(), 6);
@@ -220,7 +257,10 @@ mod tests {
             "config": { "User": "a" }, "config_partial": true,
             "rootfs": { "exact": false, "entries": {}, "absent": ["base"] },
         });
-        assert_eq!(compared(&expect, Layer::new().file("extra", ""), &json!({ "User": "a", "Cmd": ["c"] })), [""; 0]);
+        assert_eq!(
+            compared(&expect, Layer::new().file("extra", ""), &json!({ "User": "a", "Cmd": ["c"] })),
+            [""; 0]
+        );
     }
 
     #[test]

@@ -83,7 +83,13 @@ impl Farm {
     }
 
     fn bare(&self, arguments: &[&str], output: Output) -> Build<'_> {
-        Build { farm: self, arguments: arguments.iter().map(OsString::from).collect(), environment: Vec::new(), stdin: None, output }
+        Build {
+            farm: self,
+            arguments: arguments.iter().map(OsString::from).collect(),
+            environment: Vec::new(),
+            stdin: None,
+            output,
+        }
     }
 }
 
@@ -138,7 +144,8 @@ impl Build<'_> {
         });
         let output = child.wait_with_output().expect("a child of ours can be waited for");
         writer.join().expect("the writing thread does not panic");
-        let log = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        let log =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
         Outcome { status: output.status.code(), log, archive }
     }
 
@@ -150,7 +157,9 @@ impl Build<'_> {
             command.arg("--output").arg(format!("type=oci,dest={}", path.display()));
         }
         command.env("FARM_STATE_DIR", self.farm.state()).env("FARM_RUNTIME_DIR", self.farm.runtime());
-        command.env_remove("SOURCE_DATE_EPOCH").envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+            .env_remove("SOURCE_DATE_EPOCH")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         let stdin = if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() };
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", binary().display()))

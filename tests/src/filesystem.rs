@@ -14,8 +14,16 @@ use crate::image::hex;
 const TEXT_LIMIT: usize = 4096;
 const XATTR_PREFIX: &str = "SCHILY.xattr.";
 /// What container runtimes write over, so that no image can be held to it.
-const IGNORED: &[&str] =
-    &["proc", "sys", "dev", "etc/hosts", "etc/resolv.conf", "etc/hostname", "run/.containerenv", ".dockerenv"];
+const IGNORED: &[&str] = &[
+    "proc",
+    "sys",
+    "dev",
+    "etc/hosts",
+    "etc/resolv.conf",
+    "etc/hostname",
+    "run/.containerenv",
+    ".dockerenv",
+];
 
 /// Paths without a leading slash. Two paths that share an `Rc` are one inode.
 #[derive(Clone, Debug, Default)]
@@ -75,7 +83,8 @@ impl Filesystem {
     /// A file's text, or a panic that names what is there instead.
     pub fn text(&self, path: &str) -> String {
         let paths = || self.entries.keys().cloned().collect::<Vec<_>>().join(" ");
-        let inode = self.inode(path).unwrap_or_else(|| panic!("no /{path} in the image; it has: {}", paths()));
+        let inode =
+            self.inode(path).unwrap_or_else(|| panic!("no /{path} in the image; it has: {}", paths()));
         String::from_utf8(inode.bytes.clone()).unwrap_or_else(|_| panic!("/{path} is not text"))
     }
 
@@ -83,9 +92,11 @@ impl Filesystem {
     pub fn since(&self, base: &Self) -> Delta {
         let (old, new) = (base.views(), self.views());
         let compared = |path: &str| !path.is_empty() && !ignored(path);
-        let gone: BTreeSet<_> = old.keys().filter(|path| compared(path) && !new.contains_key(*path)).cloned().collect();
+        let gone: BTreeSet<_> =
+            old.keys().filter(|path| compared(path) && !new.contains_key(*path)).cloned().collect();
         let absent = gone.iter().filter(|path| !gone.contains(split(path).0)).cloned().collect();
-        let changed = new.into_iter().filter(|(path, view)| compared(path) && old.get(path) != Some(view)).collect();
+        let changed =
+            new.into_iter().filter(|(path, view)| compared(path) && old.get(path) != Some(view)).collect();
         Delta { changed, absent }
     }
 
@@ -131,8 +142,13 @@ impl Filesystem {
             return;
         }
         let prefix = format!("{directory}/");
-        let below: Vec<_> =
-            self.entries.range(prefix.clone()..).map(|(path, _)| path).take_while(|path| path.starts_with(&prefix)).cloned().collect();
+        let below: Vec<_> = self
+            .entries
+            .range(prefix.clone()..)
+            .map(|(path, _)| path)
+            .take_while(|path| path.starts_with(&prefix))
+            .cloned()
+            .collect();
         for path in below {
             self.entries.remove(&path);
         }
@@ -155,28 +171,21 @@ fn inode<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Inode, String> {
         view.insert("xattrs".to_owned(), Value::Object(xattrs));
     }
     let mut bytes = Vec::new();
-    let kind = match header.entry_type() {
-        EntryType::Directory => "dir",
-        EntryType::Symlink => {
-            view.remove("mode");
-            let target = entry.link_name_bytes().ok_or("a symlink without a target")?;
-            view.insert("linkname".to_owned(), json!(String::from_utf8_lossy(&target)));
-            "symlink"
+    let kind = kind_of(header.entry_type());
+    if kind == "symlink" {
+        view.remove("mode");
+        let target = entry.link_name_bytes().ok_or("a symlink without a target")?;
+        view.insert("linkname".to_owned(), json!(String::from_utf8_lossy(&target)));
+    }
+    if kind == "file" {
+        entry.read_to_end(&mut bytes).map_err(text)?;
+        view.insert("sha256".to_owned(), json!(hex(&Sha256::digest(&bytes))));
+        if let Ok(content) = std::str::from_utf8(&bytes)
+            && content.len() <= TEXT_LIMIT
+        {
+            view.insert("text".to_owned(), json!(content));
         }
-        EntryType::Char => "char",
-        EntryType::Block => "block",
-        EntryType::Fifo => "fifo",
-        _ => {
-            entry.read_to_end(&mut bytes).map_err(text)?;
-            view.insert("sha256".to_owned(), json!(hex(&Sha256::digest(&bytes))));
-            if let Ok(content) = std::str::from_utf8(&bytes)
-                && content.len() <= TEXT_LIMIT
-            {
-                view.insert("text".to_owned(), json!(content));
-            }
-            "file"
-        }
-    };
+    }
     if matches!(kind, "char" | "block") {
         let number = |part: Result<Option<u32>, std::io::Error>| part.ok().flatten().unwrap_or_default();
         view.insert("dev".to_owned(), json!([number(header.device_major()), number(header.device_minor())]));
@@ -185,13 +194,27 @@ fn inode<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Inode, String> {
     Ok(Inode { view, mtime: header.mtime().map_err(text)?, bytes })
 }
 
+fn kind_of(kind: EntryType) -> &'static str {
+    let named = [
+        (EntryType::Directory, "dir"),
+        (EntryType::Symlink, "symlink"),
+        (EntryType::Char, "char"),
+        (EntryType::Block, "block"),
+        (EntryType::Fifo, "fifo"),
+    ];
+    named.iter().find(|(known, _)| *known == kind).map_or("file", |(_, name)| name)
+}
+
 /// Values that are not text are written as `hex:…`.
 fn xattrs<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Map<String, Value>, String> {
     let mut found = Map::new();
     for extension in entry.pax_extensions().map_err(text)?.into_iter().flatten() {
         let extension = extension.map_err(text)?;
-        let Some(name) = extension.key().ok().and_then(|key| key.strip_prefix(XATTR_PREFIX)) else { continue };
-        let value = extension.value().map_or_else(|_| format!("hex:{}", hex(extension.value_bytes())), str::to_owned);
+        let Some(name) = extension.key().ok().and_then(|key| key.strip_prefix(XATTR_PREFIX)) else {
+            continue;
+        };
+        let value =
+            extension.value().map_or_else(|_| format!("hex:{}", hex(extension.value_bytes())), str::to_owned);
         found.insert(name.to_owned(), json!(value));
     }
     Ok(found)
@@ -261,7 +284,8 @@ mod tests {
 
     #[test]
     fn the_difference_names_changed_and_absent_paths() {
-        let base = stack(&[Layer::new().directory("gone").file("gone/a", "1").file("same", "1").file("other", "1")]);
+        let base =
+            stack(&[Layer::new().directory("gone").file("gone/a", "1").file("same", "1").file("other", "1")]);
         let next = stack(&[Layer::new().file("same", "1").file("other", "2").file("etc/hosts", "ignored")]);
         let delta = next.since(&base);
         assert_eq!(delta.changed.keys().collect::<Vec<_>>(), ["other"]);

@@ -89,7 +89,8 @@ impl Source {
         if path.is_dir() {
             return Ok(Self::Directory(path.to_owned()));
         }
-        let file = fs::File::open(path).map_err(|error| format!("cannot open {}: {error}", path.display()))?;
+        let file =
+            fs::File::open(path).map_err(|error| format!("cannot open {}: {error}", path.display()))?;
         let mut members = BTreeMap::new();
         for entry in tar::Archive::new(file).entries().map_err(text)? {
             let mut entry = entry.map_err(text)?;
@@ -103,7 +104,9 @@ impl Source {
 
     fn read(&self, name: &str) -> Result<Vec<u8>, String> {
         match self {
-            Self::Directory(root) => fs::read(root.join(name)).map_err(|error| format!("no `{name}`: {error}")),
+            Self::Directory(root) => {
+                fs::read(root.join(name)).map_err(|error| format!("no `{name}`: {error}"))
+            }
             Self::Tar(members) => members.get(name).cloned().ok_or_else(|| format!("no `{name}` in the tar")),
         }
     }
@@ -115,7 +118,11 @@ impl Source {
             problems.push(format!("blob {digest} has other bytes"));
         }
         if descriptor["size"].as_u64() != Some(bytes.len() as u64) {
-            problems.push(format!("blob {digest} has {} bytes, its descriptor says {}", bytes.len(), descriptor["size"]));
+            problems.push(format!(
+                "blob {digest} has {} bytes, its descriptor says {}",
+                bytes.len(),
+                descriptor["size"]
+            ));
         }
         Ok(bytes)
     }
@@ -136,7 +143,8 @@ fn first_manifest(source: &Source, index: &Value) -> Result<(Value, Value), Stri
 }
 
 fn check_diff_ids(config: &Value, layers: &[Vec<u8>], problems: &mut Vec<String>) {
-    let ids: Vec<_> = config["rootfs"]["diff_ids"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let ids: Vec<_> =
+        config["rootfs"]["diff_ids"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let actual: Vec<_> = layers.iter().map(|layer| digest_of(layer)).collect();
     if ids != actual {
         problems.push(format!("diff IDs are {ids:?}, the layers' are {actual:?}"));

@@ -102,7 +102,10 @@ pub struct Blobs {
 impl Blobs {
     /// An image of these layer tars, packed as gzip. `config` is the inner `config` object.
     pub fn of(layers: &[Layer], config: &Value) -> Self {
-        Self::packed(layers.iter().map(|layer| (digest_of(&layer.bytes()), gzip(&layer.bytes()))).collect(), config)
+        Self::packed(
+            layers.iter().map(|layer| (digest_of(&layer.bytes()), gzip(&layer.bytes()))).collect(),
+            config,
+        )
     }
 
     /// An image of layers that are packed already: claimed diff ID and compressed bytes.
@@ -114,9 +117,7 @@ impl Blobs {
         })
         .to_string()
         .into_bytes();
-        let descriptor = |kind: &str, bytes: &[u8]| {
-            json!({ "mediaType": format!("application/vnd.oci.image.{kind}"), "digest": digest_of(bytes), "size": bytes.len() })
-        };
+        let descriptor = |kind: &str, bytes: &[u8]| json!({ "mediaType": format!("application/vnd.oci.image.{kind}"), "digest": digest_of(bytes), "size": bytes.len() });
         let manifest = json!({
             "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "config": descriptor("config.v1+json", &config),

@@ -1,6 +1,7 @@
 //! A registry that misbehaves on request: an HTTP server on loopback inside the test.
 
-use std::io::{BufRead, BufReader, Write};
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -64,7 +65,11 @@ impl FakeRegistry {
 
 /// A status with a short text.
 pub fn status(code: u16) -> Answer {
-    Answer::Whole(code, Vec::new(), format!("{{\"errors\":[{{\"code\":\"TEST\",\"message\":\"status {code}\"}}]}}").into_bytes())
+    Answer::Whole(
+        code,
+        Vec::new(),
+        format!("{{\"errors\":[{{\"code\":\"TEST\",\"message\":\"status {code}\"}}]}}").into_bytes(),
+    )
 }
 
 fn usual_answer(image: &Blobs, path: &str) -> Answer {
@@ -73,7 +78,11 @@ fn usual_answer(image: &Blobs, path: &str) -> Answer {
             ("Content-Type", "application/vnd.oci.image.manifest.v1+json".to_owned()),
             ("Docker-Content-Digest", digest_of(&image.manifest)),
         ];
-        Answer::Whole(200, headers.map(|(name, value)| (name.to_owned(), value)).to_vec(), image.manifest.clone())
+        Answer::Whole(
+            200,
+            headers.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+            image.manifest.clone(),
+        )
     };
     if path.trim_end_matches('/') == "/v2" {
         return Answer::Whole(200, Vec::new(), b"{}".to_vec());
@@ -89,7 +98,8 @@ fn serve(stream: &TcpStream, handler: &dyn Fn(&str) -> Answer, log: &Mutex<Vec<S
     let mut lines = BufReader::new(stream).lines();
     let Some(Ok(request)) = lines.next() else { return };
     let mut words = request.split_whitespace();
-    let (method, path) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
+    let (method, path) =
+        (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
     // The headers say nothing that matters here, but a client may object to an answer before it has sent them.
     for line in lines.map_while(Result::ok) {
         if line.is_empty() {
@@ -108,7 +118,7 @@ fn serve(stream: &TcpStream, handler: &dyn Fn(&str) -> Answer, log: &Mutex<Vec<S
     };
     let mut head = format!("HTTP/1.1 {code} Test\r\nContent-Length: {}\r\nConnection: close\r\n", body.len());
     for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
+        let _ = write!(head, "{name}: {value}\r\n");
     }
     let mut stream = stream;
     let _ = stream.write_all((head + "\r\n").as_bytes());

@@ -50,10 +50,13 @@ fn read(outcome: &Outcome) -> Result<Option<(Image, Filesystem)>, String> {
 /// What is wrong with one assertion; an error when the assertion itself makes no sense.
 fn check(assert: &Value, steps: &[Step]) -> Result<Option<String>, String> {
     let number = |index: usize| assert[index].as_u64().and_then(|step| usize::try_from(step).ok());
-    let step = |index: usize| number(index).and_then(|step| steps.get(step)).ok_or_else(|| format!("{assert}: no such step"));
+    let step = |index: usize| {
+        number(index).and_then(|step| steps.get(step)).ok_or_else(|| format!("{assert}: no such step"))
+    };
     let word = |index: usize| assert[index].as_str().ok_or_else(|| format!("{assert}: text expected"));
     let files = |step: &'_ Step| step.result.as_ref().map(|(_, files)| files.clone()).unwrap_or_default();
-    let content = |index: usize| Ok::<_, String>(files(step(index)?).inode(word(1)?).map(|inode| inode.bytes.clone()));
+    let content =
+        |index: usize| Ok::<_, String>(files(step(index)?).inode(word(1)?).map(|inode| inode.bytes.clone()));
     let ids = |index: usize| Ok::<_, String>(step(index)?.result.as_ref().map(|(image, _)| image.diff_ids()));
     let holds = match word(0)? {
         "ok" => step(1)?.outcome.status == Some(0),
@@ -94,8 +97,11 @@ fn last(ids: Option<Vec<String>>) -> Option<String> {
 }
 
 fn explanation(assert: &Value, steps: &[Step]) -> String {
-    let logs: Vec<_> =
-        steps.iter().enumerate().map(|(at, step)| format!("--- step {at}: {:?}\n{}", step.outcome.status, tail(&step.outcome.log))).collect();
+    let logs: Vec<_> = steps
+        .iter()
+        .enumerate()
+        .map(|(at, step)| format!("--- step {at}: {:?}\n{}", step.outcome.status, tail(&step.outcome.log)))
+        .collect();
     format!("does not hold: {assert}\n{}", logs.join("\n"))
 }
 

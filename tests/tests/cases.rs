@@ -55,7 +55,10 @@ fn run(cases: &[Case]) -> Vec<(String, Vec<String>)> {
                     let problems = case.run(&farm).unwrap_or_else(|error| vec![error]);
                     println!("case {} ... {}", case.name, if problems.is_empty() { "ok" } else { "FAILED" });
                     if !problems.is_empty() {
-                        failures.lock().expect("no job panics while it holds the list").push((case.name.clone(), problems));
+                        failures
+                            .lock()
+                            .expect("no job panics while it holds the list")
+                            .push((case.name.clone(), problems));
                     }
                 }
             });

@@ -12,13 +12,30 @@
 //! Deliberately absent: tags are not resolved, files are not looked at, and `HOME` is not set, because
 //! it depends on the stage's `/etc/passwd`.
 
+mod build;
+mod chmod;
+mod globals;
+mod history;
+mod mounts;
+mod need;
 mod options;
+mod paths;
+mod plan;
+mod ports;
+mod run;
+mod signal;
+mod stage;
+mod transfer;
+mod variables;
 
 use farm_model::BuildGraph;
 
+pub use need::Prepared;
 pub use options::{NamedContext, NoCache, Options};
 
-use crate::diagnostic::Diagnostic;
+use crate::ast::Ast;
+use crate::diagnostic::{Diagnostic, Error};
+use plan::Plan;
 
 /// What lowering makes.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,8 +48,10 @@ pub struct Lowered {
     pub warnings: Vec<Diagnostic>,
 }
 
-// The doors that follow, in this shape:
-//   prepare(ast: &Ast, options: Options) -> Result<Prepared, Error>
-//   Prepared::wanted(&self) -> &[Image]                      // base images whose configuration is needed now
-//   Prepared::provide(&mut self, image: &Image, config: ImageConfig) -> Result<(), Error>   // repeat until nothing is wanted
-//   Prepared::finish(self) -> Result<Lowered, Error>
+/// Finds the stages, and what the target needs of them.
+///
+/// # Errors
+/// Whatever is wrong with any line of any stage, unless only the value of a variable could tell.
+pub fn prepare(ast: &Ast, options: Options) -> Result<Prepared, Error> {
+    Prepared::new(Plan::new(ast, options)?)
+}

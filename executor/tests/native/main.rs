@@ -23,7 +23,11 @@ fn main() -> ExitCode {
     if let Some(code) = survival::worker_entry() {
         return code;
     }
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(code) = mounts::client(&arguments) {
+        return code;
+    }
+    let arguments = &arguments[1..];
     let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let groups = [
         outcome::TESTS, identity::TESTS, isolation::TESTS, limits::TESTS, mounts::TESTS, networking::TESTS, survival::TESTS,

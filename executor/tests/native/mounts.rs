@@ -3,8 +3,9 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use farm_executor::{Access, Blame, Container, Exit, Mount, MountKind, OverlayAccess, Secret, User};
 
@@ -143,11 +144,35 @@ fn a_socket_is_forwarded_to_another_user() {
         request
     });
     let mounts = vec![("/run/agent", MountKind::UnixSocket { source, mode: 0o600, uid: 1000, gid: 1000 })];
-    let mut container = with_mounts(&world, "stat -c '%a %u' /run/agent; (echo ping; sleep 1) | nc local:/run/agent", mounts);
+    let mut container = with_mounts(&world, "stat -c '%a %u' /run/agent; /client connect /run/agent", mounts);
+    host_program(&mut container, "/client");
     container.user = User { uid: 1000, gid: 1000, groups: Vec::new() };
     let output = world.run(&container).unwrap();
     assert_eq!(output.stdout, "600 1000\npong\n", "{output:?}");
     assert_eq!(&agent.join().unwrap(), b"ping\n");
+}
+
+/// Makes this very program available in a container, with the libraries that it needs.
+fn host_program(container: &mut Container, target: &str) {
+    let program = std::env::current_exe().unwrap();
+    let directories = ["/lib", "/lib64", "/usr/lib"].map(PathBuf::from).into_iter().filter(|path| path.is_dir());
+    for (target, source) in directories.map(|path| (path.to_str().unwrap().to_owned(), path)).chain([(target.to_owned(), program)]) {
+        container.mounts.push(Mount { target, kind: bind(source, Access::ReadOnly) });
+    }
+}
+
+/// What this program does inside a container: talks to a socket.
+pub(crate) fn client(arguments: &[String]) -> Option<ExitCode> {
+    let [_, command, path] = arguments else { return None };
+    if command != "connect" {
+        return None;
+    }
+    let mut connection = UnixStream::connect(path).expect("the socket answers");
+    connection.write_all(b"ping\n").expect("it listens");
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).expect("it speaks text");
+    print!("{answer}");
+    Some(ExitCode::SUCCESS)
 }
 
 fn symlinked_target() {

@@ -24,7 +24,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 fn without_a_network_there_is_only_loopback() {
     let world = World::new();
-    let output = world.output("ls /sys/class/net; ping -c1 -w5 127.0.0.1 >/dev/null && echo up; wget -T2 http://192.0.2.1 2>&1 | grep -c unreachable");
+    let output = world.output("ls /sys/class/net; ping -c1 -w5 127.0.0.1 >/dev/null && echo up; nc -w2 192.0.2.1 80 </dev/null 2>&1 | grep -c unreachable");
     assert_eq!(output, "lo\nup\n1\n");
 }
 
@@ -99,7 +99,7 @@ fn link_local_is_dropped() {
     // An address of the host that is link-local, as a metadata service on the host's side would have.
     let link = "farm-test-ll";
     let ip = |arguments: &str| Command::new("ip").args(arguments.split(' ')).status().unwrap().success();
-    assert!(ip(&format!("link add {link} type dummy")) && ip(&format!("addr add 169.254.77.1/32 dev {link}")) && ip(&format!("link set {link} up")));
+    assert!(ip(&format!("link add {link} type bridge")) && ip(&format!("addr add 169.254.77.1/32 dev {link}")) && ip(&format!("link set {link} up")));
     let mut container = world.shell("ping -c1 -w1 169.254.77.1 >/dev/null || echo dropped");
     container.network = Network::Sandbox(pool.take().unwrap());
     let ran = world.run(&container);
@@ -160,7 +160,7 @@ fn a_pool_leaves_nothing_behind() {
     drop(pool);
     drop(taken);
     // The kernel destroys namespaces in the background.
-    eventually("the interfaces are gone", || interfaces() == before);
+    eventually(&format!("only {before:?} are left"), || interfaces() == before);
     assert_eq!(tables(), rules);
 }
 

@@ -147,7 +147,7 @@ impl Holdings {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let mut groups = BTreeSet::new();
         collect_groups(Path::new("/sys/fs/cgroup"), 0, &mut groups);
-        Self { mounts: mounts.lines().map(str::to_owned).collect(), groups, helpers: processes_named("farm-container").len() }
+        Self { mounts: mounts.lines().map(str::to_owned).collect(), groups, helpers: processes_running("farm-container").len() }
     }
 }
 
@@ -164,12 +164,10 @@ fn collect_groups(path: &Path, depth: usize, found: &mut BTreeSet<PathBuf>) {
     }
 }
 
-/// Processes whose first argument is `name`.
-pub(crate) fn processes_named(name: &str) -> Vec<u32> {
-    let is_named = |pid: &u32| {
-        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        command.split(|byte| *byte == 0).next() == Some(name.as_bytes())
-    };
+/// Processes with this command line, its words separated by blanks.
+pub(crate) fn processes_running(command: &str) -> Vec<u32> {
+    let expected = format!("{}\0", command.replace(' ', "\0"));
+    let is_named = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default() == expected.as_bytes();
     let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(is_named).collect()
 }
@@ -179,7 +177,7 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while !is_so() {
         assert!(std::time::Instant::now() < deadline, "waited in vain until {what}");
-        std::thread::yield_now();
+        std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
 

@@ -1,12 +1,152 @@
-//! What is left when a worker dies.
+//! What is left when a worker dies in the middle of its steps.
 
-use std::process::ExitCode;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+
+use farm_executor::{CancelFlag, Error, Executor, Native, Network, NetworkPool, Stream, sweep};
 
 use crate::Test;
+use crate::support::{Holdings, World, container, eventually, image, processes_running};
 
-pub(crate) const TESTS: &[Test] = &[];
+pub(crate) const TESTS: &[Test] = &[
+    ("a_killed_worker_takes_its_steps_along_and_a_sweep_does_the_rest", killed_worker),
+    ("a_killed_helper_takes_its_step_along", killed_helper),
+    ("a_killed_init_is_told_as_a_signal", killed_init),
+    ("a_run_directory_has_one_owner", a_run_directory_has_one_owner),
+    ("many_containers_run_at_once", many_containers_run_at_once),
+];
 
-/// The worker of these tests.
+const WORKER: &str = "FARM_TEST_WORKER";
+/// A command that no other program of the machine runs.
+const SLEEPER: &str = "sleep 86397";
+
+fn sleepers() -> usize {
+    processes_running(SLEEPER).len()
+}
+
+/// The worker of these tests: runs one endless step in the directory given, and says when it has started.
 pub(crate) fn worker_entry() -> Option<ExitCode> {
-    None
+    let base = PathBuf::from(std::env::var_os(WORKER)?);
+    let executor = Native::new(&base.join("run")).expect("the run directory is free");
+    let pool = NetworkPool::new(1);
+    let mut step = container(&base, "endless", &format!("(setsid {SLEEPER} &); {SLEEPER} & echo started; wait"));
+    step.network = Network::Sandbox(pool.take().expect("there is a network"));
+    step.limits.memory = Some(64 << 20);
+    let cancel = CancelFlag::new().expect("there are descriptors");
+    let mut output = |stream, _: &[u8]| {
+        if stream == Stream::Stdout {
+            println!("started");
+        }
+    };
+    let outcome = executor.run(&step, &mut output, &cancel);
+    println!("{outcome:?}");
+    Some(ExitCode::SUCCESS)
+}
+
+fn start_worker(base: &Path) -> Child {
+    let mut worker = Command::new(std::env::current_exe().unwrap())
+        .env(WORKER, base)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(worker.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "started\n");
+    eventually("both sleepers sleep", || sleepers() == 2);
+    worker
+}
+
+fn bridges() -> usize {
+    let names = std::fs::read_dir("/sys/class/net").unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter(|name| name.to_string_lossy().starts_with("farm")).count()
+}
+
+fn killed_worker() {
+    let before = (Holdings::of_this_machine(), bridges());
+    let dir = tempfile::tempdir().unwrap();
+    image(&dir.path().join("image"));
+    let mut worker = start_worker(dir.path());
+    assert!(matches!(sweep(&dir.path().join("run")), Err(Error::Busy { .. })), "the worker lives");
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    eventually("its processes are gone", || sleepers() == 0 && processes_running("farm-container").is_empty());
+    assert_ne!((Holdings::of_this_machine(), bridges()), before, "there is something to sweep");
+    sweep(&dir.path().join("run")).unwrap();
+    assert_eq!((Holdings::of_this_machine(), bridges()), before);
+    assert_eq!(std::fs::read_dir(dir.path().join("run/containers")).unwrap().count(), 0);
+    // Its successor can use the directory and the container's name.
+    let executor = Native::new(&dir.path().join("run")).unwrap();
+    std::fs::remove_dir(dir.path().join("endless-upper")).unwrap_or_else(|_| std::fs::remove_dir_all(dir.path().join("endless-upper")).unwrap());
+    std::fs::remove_dir_all(dir.path().join("endless-work")).unwrap();
+    let next = container(dir.path(), "endless", "echo next");
+    assert_eq!(crate::support::run(&executor, &next, &CancelFlag::new().unwrap()).unwrap().ok(), "next\n");
+}
+
+fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok())
+}
+
+/// Runs an endless step and does something to it once it has started.
+fn disturb(harm: impl Fn()) -> Result<farm_executor::Outcome, Error> {
+    let before = Holdings::of_this_machine();
+    let world = World::new();
+    let step = world.shell(&format!("{SLEEPER} & echo started; wait"));
+    let mut output = |stream, _: &[u8]| {
+        if stream == Stream::Stdout {
+            eventually("the sleeper sleeps", || sleepers() == 1);
+            harm();
+        }
+    };
+    let outcome = world.executor.run(&step, &mut output, &CancelFlag::new().unwrap());
+    eventually("its processes are gone", || sleepers() == 0);
+    drop(world);
+    assert_eq!(Holdings::of_this_machine(), before);
+    outcome
+}
+
+/// Helper and init, in this order.
+fn helper_and_init() -> (u32, u32) {
+    let all = processes_running("farm-container");
+    let me = std::process::id();
+    let helper = all.iter().copied().find(|pid| parent_of(*pid) == Some(me)).unwrap();
+    (helper, all.iter().copied().find(|pid| parent_of(*pid) == Some(helper)).unwrap())
+}
+
+fn killed_helper() {
+    let outcome = disturb(|| kill(helper_and_init().0));
+    assert!(matches!(outcome, Err(Error::HelperDied { .. })), "{outcome:?}");
+}
+
+fn killed_init() {
+    let outcome = disturb(|| kill(helper_and_init().1)).unwrap();
+    assert_eq!(outcome.exit, farm_executor::Exit::Signal(9));
+}
+
+fn a_run_directory_has_one_owner() {
+    let world = World::new();
+    let error = Native::new(&world.dir.path().join("run")).unwrap_err();
+    assert!(matches!(error, Error::Busy { .. }) && error.hint().is_some(), "{error}");
+}
+
+fn many_containers_run_at_once() {
+    let world = World::new();
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..16)
+            .map(|number| {
+                let container = world.shell(&format!("echo {number}"));
+                let world = &world;
+                scope.spawn(move || world.run(&container).unwrap().ok())
+            })
+            .collect();
+        for (number, run) in runs.into_iter().enumerate() {
+            assert_eq!(run.join().unwrap(), format!("{number}\n"));
+        }
+    });
 }

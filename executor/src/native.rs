@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -28,7 +29,6 @@ pub struct Native {
     // Dropped before the directory, whose lock protects the groups' name.
     cgroups: Parent,
     directory: RunDirectory,
-    filter: &'static [u8],
     masked: Vec<String>,
 }
 
@@ -43,12 +43,11 @@ impl Native {
             });
         }
         let directory = RunDirectory::lock(run_dir)?;
-        let filter = seccomp::filter().map_err(|source| {
-            Error::setup("compile the seccomp filter", Blame::Internal, source)
-        })?;
+        // Compiled meanwhile; the first container waits for it, or meets the error.
+        let _unlikely = thread::Builder::new().name("seccomp".to_owned()).spawn(seccomp::filter);
         let cgroups = Parent::create(directory.tag())?;
         network::sweep();
-        Ok(Self { cgroups, directory, filter, masked: masked_below_sys() })
+        Ok(Self { cgroups, directory, masked: masked_below_sys() })
     }
 
     fn spec(&self, c: &Container, group: &Group, directory: &ContainerDirectory) -> (Spec, Vec<MountFrame>) {
@@ -100,7 +99,9 @@ impl Native {
             problem: format!("cannot be described: {problem}"),
             blame: Blame::Environment,
         })?;
-        let mut frames: Vec<&[u8]> = vec![&spec, self.filter];
+        let filter = seccomp::filter();
+        let filter = filter.map_err(|e| Error::setup("compile the seccomp filter", Blame::Internal, e))?;
+        let mut frames: Vec<&[u8]> = vec![&spec, filter];
         for MountFrame { mount } in secrets {
             if let MountKind::SecretFile { bytes, .. } = &container.mounts[mount].kind {
                 frames.push(&bytes.0);

@@ -33,43 +33,40 @@ pub(crate) enum Condition {
     Clear(u64),
 }
 
-/// The two ways to lay out the filter.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Layout {
-    /// Compare with one number after the other.
-    Linear,
-    /// Search in a binary tree: about ten comparisons a call, and fast to load, as the kernel runs the filter for every number once.
-    Tree,
-}
-
 /// A filter under construction.
 pub(crate) struct Builder {
     context: lib::scmp_filter_ctx,
 }
 
 impl Builder {
-    /// A filter for the native architecture that fails every call with `errno`.
-    pub(crate) fn new(errno: u16, layout: Layout) -> io::Result<Self> {
+    /// A filter for one architecture that fails every call with `errno`.
+    pub(crate) fn new(errno: u16, architecture: u32) -> io::Result<Self> {
         // SAFETY: no pointers are passed.
         let context = unsafe { lib::seccomp_init(Action::Fail(errno).code()) };
         if context.is_null() {
             return Err(io::Error::from_raw_os_error(libc::ENOMEM));
         }
         let builder = Self { context };
-        if layout == Layout::Tree {
-            // SAFETY: the context is alive for as long as `builder`.
-            check(unsafe { lib::seccomp_attr_set(context, lib::scmp_filter_attr::SCMP_FLTATR_CTL_OPTIMIZE, 2) })?;
+        let binary_tree = 2;
+        let optimize = lib::scmp_filter_attr::SCMP_FLTATR_CTL_OPTIMIZE;
+        // SAFETY: the context is alive for as long as `builder`.
+        check(unsafe { lib::seccomp_attr_set(context, optimize, binary_tree) })?;
+        if architecture != lib::SCMP_ARCH_NATIVE {
+            // SAFETY: the context is alive.
+            check(unsafe { lib::seccomp_arch_add(context, architecture) })?;
+            // SAFETY: as above.
+            check(unsafe { lib::seccomp_arch_remove(context, lib::SCMP_ARCH_NATIVE) })?;
         }
         Ok(builder)
     }
 
-    /// Makes the rules that follow hold for another architecture too.
-    pub(crate) fn add_architecture(&mut self, token: u32) -> io::Result<()> {
-        // SAFETY: the context is alive.
-        match unsafe { lib::seccomp_arch_add(self.context, token) } {
-            code if code == -libc::EEXIST => Ok(()),
-            code => check(code),
-        }
+    /// Makes this the filter for the architectures of both.
+    pub(crate) fn merge(&mut self, other: Self) -> io::Result<()> {
+        // SAFETY: both contexts are alive.
+        check(unsafe { lib::seccomp_merge(self.context, other.context) })?;
+        // Now owned, and released, by the other context.
+        std::mem::forget(other);
+        Ok(())
     }
 
     /// Adds a rule; with a condition it concerns argument 0. A call that libseccomp does not know is skipped and `None` returned, otherwise its number

@@ -114,23 +114,30 @@ fn sandbox_gets_out() {
     let namespace = pool.take().unwrap();
     let inside = namespace.address();
     // A namespace beyond the host, which only knows the host.
-    let setup = "ip netns add farm-test-far && ip link add farm-test-a type veth peer name eth0 netns farm-test-far && \
-                 ip addr add 198.51.100.1/30 dev farm-test-a && ip link set farm-test-a up && \
-                 ip -n farm-test-far addr add 198.51.100.2/30 dev eth0 && ip -n farm-test-far link set eth0 up";
-    let cleanup = "ip netns delete farm-test-far; ip link delete farm-test-a 2>/dev/null; true";
-    let shell = |script: &str| Command::new("/bin/sh").args(["-c", script]).status().unwrap().success();
-    assert!(shell(cleanup) && shell(setup));
-    let mut far = Command::new("ip")
-        .args(["netns", "exec", "farm-test-far", "/bin/busybox", "nc", "-l", "-p", "4001", "-e", "/bin/busybox", "sh", "-c", "echo $NC"])
+    let mut far = Command::new("unshare")
+        .args(["--net", "/bin/sh", "-c"])
+        .arg(
+            "until ip link show eth0 >/dev/null 2>&1; do sleep 0.05; done; ip addr add 198.51.100.2/30 dev eth0; \
+             ip link set eth0 up; exec /bin/busybox nc -l -p 4001 -e /bin/busybox true",
+        )
         .spawn()
         .unwrap();
-    let mut container = world.shell("until nc -w2 198.51.100.2 4001 </dev/null; do :; done; echo through");
+    eventually("the far side has a namespace", || {
+        let of = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
+        of(&far.id().to_string()) != of("self")
+    });
+    let setup = format!(
+        "ip link add farm-test-a type veth peer name eth0 netns {} && ip addr add 198.51.100.1/30 dev farm-test-a && \
+         ip link set farm-test-a up",
+        far.id()
+    );
+    assert!(Command::new("/bin/sh").args(["-c", &setup]).status().unwrap().success());
+    let mut container = world.shell("until nc -w2 198.51.100.2 4001 </dev/null; do sleep 0.05; done; echo through");
     container.network = Network::Sandbox(namespace);
     container.limits.timeout = Some(std::time::Duration::from_secs(20));
     let ran = world.run(&container);
     let _gone = far.kill();
     far.wait().unwrap();
-    assert!(shell(cleanup));
     let ran = ran.unwrap();
     // The far side has no route to the step's own address, so an answer proves that it saw the host's.
     assert!(ran.stdout.ends_with("through\n") && ran.outcome.exit == Exit::Code(0), "{inside} {ran:?}");

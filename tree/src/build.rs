@@ -11,6 +11,7 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::links::Groups;
 use crate::path;
 use crate::record::{Directory, DirectoryRef, Entry, File, Metadata, Node, Tree};
 use crate::records::{Entries, Records};
@@ -20,10 +21,8 @@ use crate::records::{Entries, Records};
 pub struct TreeBuilder {
     root: Dir,
     implied: Metadata,
-    /// Files with several names, each once.
-    groups: Vec<File>,
-    /// Groups by the first path that an inserted file said of itself.
-    named: BTreeMap<Arc<[u8]>, Vec<usize>>,
+    /// Files with several names.
+    groups: Groups,
 }
 
 #[derive(Debug, Default)]
@@ -67,8 +66,7 @@ impl TreeBuilder {
         Self {
             root: Dir::default(),
             implied,
-            groups: Vec::new(),
-            named: BTreeMap::new(),
+            groups: Groups::default(),
         }
     }
 
@@ -78,7 +76,7 @@ impl TreeBuilder {
     pub fn insert(&mut self, path: &[u8], node: Node) -> Result<(), Error> {
         let item = match node {
             Node::Directory(directory) => return self.directory(path, directory),
-            Node::File(file) if file.hard_link.is_some() => Item::Linked(self.group(file)),
+            Node::File(file) if file.hard_link.is_some() => Item::Linked(self.groups.join(file)),
             Node::File(_) | Node::Symlink(_) | Node::Device(_) => Item::Leaf(Box::new(node)),
         };
         self.place(path, item)
@@ -122,8 +120,7 @@ impl TreeBuilder {
             Item::Linked(group) => Item::Linked(*group),
             Item::Leaf(node) => match node.as_ref() {
                 Node::File(file) => {
-                    let group = self.groups.len();
-                    self.groups.push(file.clone());
+                    let group = self.groups.join(file.clone());
                     *item = Item::Linked(group);
                     Item::Linked(group)
                 }
@@ -168,7 +165,7 @@ impl TreeBuilder {
         Some(match dir.children.get(*last)? {
             Item::Dir(child) => Found::Directory(child.metadata.as_ref()),
             Item::Leaf(node) => Found::Leaf(node),
-            Item::Linked(group) => Found::Linked(&self.groups[*group]),
+            Item::Linked(group) => Found::Linked(self.groups.file(*group)),
             Item::Graft(directory) => Found::Graft(directory),
             Item::Whiteout => Found::Whiteout,
         })
@@ -252,45 +249,22 @@ impl TreeBuilder {
         Ok(dir)
     }
 
-    fn group(&mut self, file: File) -> usize {
-        let next = self.groups.len();
-        if let Some(first) = &file.hard_link {
-            let known = self.named.entry(Arc::clone(first)).or_default();
-            if let Some(group) = known.iter().find(|group| self.groups[**group] == file) {
-                return *group;
-            }
-            known.push(next);
-        }
-        self.groups.push(file);
-        next
-    }
-
-    /// Writes into every group the first path in byte order that it still has, or none when it has only one name.
+    /// Writes into every group the first path in byte order that it still has.
     fn elect(&mut self) {
-        if self.groups.is_empty() {
+        let Some(mut ballot) = self.groups.ballot() else {
             return;
-        }
-        let mut first: Vec<(usize, Option<Vec<u8>>)> = vec![(0, None); self.groups.len()];
+        };
         let mut open = vec![(Vec::new(), &self.root)];
         while let Some((path, dir)) = open.pop() {
             for (name, item) in &dir.children {
                 match item {
                     Item::Dir(child) => open.push((path::join(&path, name), child)),
-                    Item::Linked(group) => {
-                        let (count, least) = &mut first[*group];
-                        let path = path::join(&path, name);
-                        *count += 1;
-                        if least.as_ref().is_none_or(|least| path < *least) {
-                            *least = Some(path);
-                        }
-                    }
+                    Item::Linked(group) => Groups::count(&mut ballot, *group, path::join(&path, name)),
                     Item::Leaf(_) | Item::Graft(_) | Item::Whiteout => {}
                 }
             }
         }
-        for (file, (count, least)) in self.groups.iter_mut().zip(first) {
-            file.hard_link = least.filter(|_| count > 1).map(Arc::from);
-        }
+        self.groups.elect(ballot);
     }
 }
 
@@ -309,7 +283,7 @@ fn split<'a, 'b>(names: &'b [&'a [u8]]) -> Option<(&'b [&'a [u8]], &'a [u8])> {
 fn write(
     children: BTreeMap<Arc<[u8]>, Item>,
     implied: &Metadata,
-    groups: &[File],
+    groups: &Groups,
     records: &dyn Records,
 ) -> Result<DirectoryRef, Error> {
     if children.is_empty() {
@@ -320,7 +294,7 @@ fn write(
         let entry = match item {
             Item::Whiteout => Entry::Whiteout,
             Item::Leaf(node) => Entry::Node(*node),
-            Item::Linked(group) => Entry::Node(Node::File(groups[group].clone())),
+            Item::Linked(group) => Entry::Node(groups.node(group)),
             Item::Graft(directory) => Entry::Node(Node::Directory(*directory)),
             Item::Dir(dir) => Entry::Node(Node::Directory(Directory {
                 record: write(dir.children, implied, groups, records)?,

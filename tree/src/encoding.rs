@@ -165,13 +165,6 @@ impl Tree {
     }
 }
 
-impl Metadata {
-    /// Writes everything but the mtime, for digests of what is not a record.
-    pub(crate) fn encode_content(&self, encoder: &mut Encoder) {
-        metadata(encoder, self, Purpose::Content);
-    }
-}
-
 impl Node {
     /// Writes everything but mtimes, for digests of what is not a record.
     pub(crate) fn encode_content(&self, encoder: &mut Encoder) {

@@ -21,13 +21,8 @@ pub enum Error {
     #[error("failed to read or keep a directory record")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A tree says of a directory what its record does not bear out.
-    #[error("directory `{path}` is not what the tree says it is: {reason}")]
-    Inconsistent {
-        /// Where it lies.
-        path: String,
-        /// What is wrong.
-        reason: &'static str,
-    },
+    #[error("the sums or the content digest of directory record `{0}` are not what the tree says")]
+    Inconsistent(DirectoryDigest),
     /// A tree is deeper than a path can be long.
     #[error("the tree is deeper at `{0}` than a path can be long")]
     TooDeep(String),

@@ -5,9 +5,12 @@
 #![warn(missing_docs)]
 
 pub mod build;
+pub mod copy;
+pub mod diff;
 pub mod encoding;
 pub mod error;
 pub mod glob;
+mod links;
 pub mod merge;
 pub mod mode;
 pub mod passwd;
@@ -15,10 +18,18 @@ pub mod path;
 pub mod record;
 pub mod records;
 pub mod resolve;
+pub mod select;
 #[cfg(test)]
 mod test_support;
+mod upper;
+pub mod walk;
 
 pub use build::TreeBuilder;
+pub use copy::{Destination, copy, workdir};
+pub use diff::{changes, normalise};
 pub use error::Error;
+pub use merge::{merge, merge_all};
 pub use record::{Device, DeviceKind, Directory, DirectoryRef, Entry, File, Metadata, Mtime, Node, Symlink, Tree};
 pub use records::{Entries, MemoryRecords, Records};
+pub use select::{Adjustment, Selection};
+pub use walk::{each_record, verify, walk};

@@ -31,6 +31,12 @@ pub fn name(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
 }
 
+/// The tree path of the directory that a tree path lies in; that of the root is the root.
+pub fn parent(path: &[u8]) -> &[u8] {
+    let end = path.iter().rposition(|byte| *byte == b'/').unwrap_or_default();
+    &path[..end]
+}
+
 /// The names of a path that may start with `/` or hold `.` and empty names, which mean nothing. `..` is refused.
 pub fn names(path: &[u8]) -> Result<Vec<&[u8]>, Error> {
     let names: Vec<&[u8]> = written(path).collect();

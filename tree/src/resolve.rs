@@ -142,7 +142,7 @@ impl<'a> TreeView<'a> {
         if path.is_empty() {
             return Ok(Some(Node::Directory(self.tree.root.clone())));
         }
-        let parent = parent(path);
+        let parent = path::parent(path);
         if !self.open.contains_key(parent) {
             let Some(Node::Directory(directory)) = self.node(parent)? else {
                 return Ok(None);
@@ -166,12 +166,6 @@ impl View for TreeView<'_> {
             Some(Node::File(_) | Node::Device(_)) => Seen::Other,
         })
     }
-}
-
-/// The parent of a tree path.
-fn parent(path: &[u8]) -> &[u8] {
-    let end = path.iter().rposition(|byte| *byte == b'/').unwrap_or_default();
-    &path[..end]
 }
 
 #[cfg(test)]

@@ -1,0 +1,197 @@
+//! Images and file systems as files: OCI layouts (tar and directory), docker archives, flattened tars and directories.
+//!
+//! All archives are deterministic. A target appears under its name only when it is complete.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use farm_model::{OciDigest, Reference};
+use farm_store::Store;
+use farm_tree::{Mtime, Tree};
+
+use crate::Error;
+use crate::image::Assembled;
+use crate::manifest::{Descriptor, Index, media};
+use crate::pack::write_tar;
+
+mod archive;
+mod directory;
+mod target;
+
+use archive::ArchiveWriter;
+pub use directory::write_directory;
+pub use target::AtomicFile;
+
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+const IMAGE_NAME: &str = "io.containerd.image.name";
+const CREATED: &str = "org.opencontainers.image.created";
+const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// Writes an OCI layout as a tar.
+pub fn oci_archive(
+    image: &Assembled,
+    store: &Store,
+    names: &[Reference],
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    let mut archive = ArchiveWriter::new(out);
+    blobs(image, store, &mut archive)?;
+    archive.file("index.json", &index(image, names))?;
+    archive.file("oci-layout", LAYOUT)?;
+    archive.finish()
+}
+
+/// Writes a tar that `docker load` reads; it is an OCI layout besides.
+pub fn docker_archive(
+    image: &Assembled,
+    store: &Store,
+    names: &[Reference],
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    let mut archive = ArchiveWriter::new(out);
+    blobs(image, store, &mut archive)?;
+    archive.file("index.json", &index(image, names))?;
+    archive.file("manifest.json", &docker_manifest(image, names))?;
+    archive.file("oci-layout", LAYOUT)?;
+    if let Some(repositories) = docker_repositories(image, names) {
+        archive.file("repositories", &repositories)?;
+    }
+    archive.finish()
+}
+
+/// Writes an OCI layout into the directory `path`, which is made; other images in it stay.
+pub fn oci_directory(
+    image: &Assembled,
+    store: &Store,
+    names: &[Reference],
+    path: &Path,
+) -> Result<(), Error> {
+    let folder = path.join("blobs/sha256");
+    std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+    let put = |path: PathBuf, reader: &mut dyn Read, what: &str| {
+        let mut file = AtomicFile::create(&path)?;
+        io::copy(reader, &mut file).map_err(Error::io("write", &path))?;
+        tracing::trace!(what, "blob is written");
+        file.commit()
+    };
+    for descriptor in image.layers.iter().map(|layer| &layer.descriptor) {
+        let target = folder.join(hex(&descriptor.digest));
+        if target.metadata().is_ok_and(|known| known.len() == descriptor.size) {
+            continue;
+        }
+        put(target, &mut open_oci_blob(store, &descriptor.digest)?, "layer")?;
+    }
+    put(folder.join(hex(&image.config_descriptor.digest)), &mut &image.config[..], "config")?;
+    put(folder.join(hex(&image.descriptor.digest)), &mut &image.manifest[..], "manifest")?;
+    put(path.join("oci-layout"), &mut &LAYOUT[..], "oci-layout")?;
+    // The index comes last: what it names is there.
+    put(path.join("index.json"), &mut &index(image, names)[..], "index")
+}
+
+/// Writes the file system `tree` as a tar.
+pub fn rootfs_tar(
+    tree: &Tree,
+    store: &Store,
+    clamp: Option<Mtime>,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    let mut buffered = BufWriter::with_capacity(1 << 20, out);
+    write_tar(tree, store, &mut buffered, clamp)?;
+    buffered.flush().map_err(Error::io("write", Path::new("the tar")))
+}
+
+fn blobs(image: &Assembled, store: &Store, archive: &mut ArchiveWriter<'_>) -> Result<(), Error> {
+    archive.directory("blobs/")?;
+    archive.directory("blobs/sha256/")?;
+    // Sorted and each once: an image may hold the same layer twice.
+    let mut documents = BTreeMap::new();
+    documents.insert(hex(&image.config_descriptor.digest), (&image.config_descriptor, Some(&image.config)));
+    documents.insert(hex(&image.descriptor.digest), (&image.descriptor, Some(&image.manifest)));
+    for layer in &image.layers {
+        documents.insert(hex(&layer.descriptor.digest), (&layer.descriptor, None));
+    }
+    for (name, (descriptor, bytes)) in documents {
+        let name = format!("blobs/sha256/{name}");
+        match bytes {
+            Some(bytes) => archive.file(&name, bytes)?,
+            None => archive.stream(&name, descriptor.size, &mut open_oci_blob(store, &descriptor.digest)?)?,
+        }
+    }
+    Ok(())
+}
+
+fn open_oci_blob(store: &Store, digest: &OciDigest) -> Result<File, Error> {
+    let path = store.oci_blob_path(digest)?.ok_or(Error::MissingBaseBlob(*digest))?;
+    File::open(&path).map_err(Error::io("read", &path))
+}
+
+fn hex(digest: &OciDigest) -> String {
+    let text = digest.to_string();
+    text.trim_start_matches("sha256:").to_owned()
+}
+
+/// One entry a name, as containerd and skopeo expect it.
+fn index(image: &Assembled, names: &[Reference]) -> Vec<u8> {
+    let mut descriptor = image.descriptor.clone();
+    if let Some(created) =
+        image.created.and_then(|nanos| jiff::Timestamp::from_nanosecond(i128::from(nanos)).ok())
+    {
+        // Annotations hold whole seconds, as RFC 3339 is read by all.
+        let seconds = jiff::Timestamp::from_second(created.as_second()).unwrap_or(created);
+        descriptor.annotations.insert(CREATED.to_owned(), seconds.to_string());
+    }
+    let named = |name: &Reference| {
+        let mut descriptor = descriptor.clone();
+        descriptor.annotations.insert(IMAGE_NAME.to_owned(), name.to_string());
+        let tag = name.tag.clone().unwrap_or_else(|| "latest".to_owned());
+        descriptor.annotations.insert(REF_NAME.to_owned(), tag);
+        descriptor
+    };
+    let manifests: Vec<Descriptor> =
+        if names.is_empty() { vec![descriptor.clone()] } else { names.iter().map(named).collect() };
+    json(&Index {
+        schema_version: 2,
+        media_type: media::OCI_INDEX.to_owned(),
+        manifests,
+        annotations: BTreeMap::new(),
+    })
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DockerManifest {
+    config: String,
+    repo_tags: Option<Vec<String>>,
+    layers: Vec<String>,
+}
+
+fn docker_manifest(image: &Assembled, names: &[Reference]) -> Vec<u8> {
+    let blob = |digest: &OciDigest| format!("blobs/sha256/{}", hex(digest));
+    let tags: Vec<_> = names.iter().map(Reference::familiar).collect();
+    json(&[DockerManifest {
+        config: blob(&image.config_descriptor.digest),
+        repo_tags: (!tags.is_empty()).then_some(tags),
+        layers: image.layers.iter().map(|layer| blob(&layer.descriptor.digest)).collect(),
+    }])
+}
+
+/// What tools of before 2015 read: tags by repository, pointing at the top layer.
+fn docker_repositories(image: &Assembled, names: &[Reference]) -> Option<Vec<u8>> {
+    let top = hex(&image.layers.last()?.descriptor.digest);
+    let mut repositories: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for name in names {
+        let familiar = name.familiar();
+        if let Some((repository, tag)) =
+            familiar.rsplit_once(':').filter(|_| name.tag.is_some() && name.digest.is_none())
+        {
+            repositories.entry(repository.to_owned()).or_default().insert(tag.to_owned(), top.clone());
+        }
+    }
+    (!repositories.is_empty()).then(|| json(&repositories))
+}
+
+fn json(value: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("strings, numbers and maps with string keys are always JSON")
+}

@@ -1,0 +1,348 @@
+//! Images on their way out: layers are packed, config and manifest follow from them.
+//!
+//! A base layer is never packed again: its descriptor and bytes stay what the registry gave. A layer of the farm's own is
+//! packed once for each combination of compression and timestamps; the store remembers the result.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use farm_model::result::LayerRef;
+use farm_model::{History, ImageConfig, OciDigest};
+use farm_store::{OciWriter, Packed, Store};
+use farm_tree::Mtime;
+use sha2::{Digest, Sha256};
+
+use crate::Error;
+use crate::config::write_config;
+use crate::manifest::{Descriptor, Manifest, PlatformJson, media};
+use crate::pack::{PACKER_VERSION, write_tar};
+use crate::resolved::{LayerDescriptor, sha256};
+
+/// What a build made.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Image {
+    /// How to run it.
+    pub config: ImageConfig,
+    /// Its history, the base's included, oldest first.
+    pub history: Vec<History>,
+    /// Its layers, lowest first.
+    pub layers: Vec<ImageLayer>,
+}
+
+/// A layer of an image.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ImageLayer {
+    /// Of the base: exported as it came.
+    Base {
+        /// Its compressed bytes.
+        descriptor: LayerDescriptor,
+        /// Its tree.
+        layer: LayerRef,
+    },
+    /// Made by the farm.
+    Built(LayerRef),
+}
+
+impl ImageLayer {
+    /// The layer's tree.
+    pub fn layer(&self) -> LayerRef {
+        match self {
+            Self::Base { layer, .. } | Self::Built(layer) => *layer,
+        }
+    }
+}
+
+/// How new layers are compressed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Compression {
+    /// RFC 1952, which everything reads.
+    #[default]
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+    /// Not at all.
+    None,
+}
+
+/// What `SOURCE_DATE_EPOCH` (seconds since the Unix epoch) does.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Timestamps {
+    /// Times stay as they are.
+    #[default]
+    Keep,
+    /// The image's creation time is this one, and nothing in its history is later.
+    Created(i64),
+    /// Also no file of a new layer is later.
+    Rewrite(i64),
+}
+
+/// How an image is put together.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct AssembleOptions {
+    /// Compression of new layers.
+    pub compression: Compression,
+    /// Times of config and new layers.
+    pub timestamps: Timestamps,
+}
+
+/// An image whose every blob is known and lies in the store or here.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Assembled {
+    /// The config's JSON; its digest is the image id.
+    pub config: Vec<u8>,
+    /// The manifest's JSON.
+    pub manifest: Vec<u8>,
+    /// What an index says of the manifest.
+    pub descriptor: Descriptor,
+    /// What the manifest says of the config.
+    pub config_descriptor: Descriptor,
+    /// The layers, lowest first; their bytes are OCI blobs of the store.
+    pub layers: Vec<LayerDescriptor>,
+    /// When it was created, in nanoseconds since the epoch.
+    pub created: Option<i64>,
+}
+
+impl Compression {
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Gzip => media::OCI_LAYER_GZIP,
+            Self::Zstd => media::OCI_LAYER_ZSTD,
+            Self::None => media::OCI_LAYER,
+        }
+    }
+
+    /// The name under which the store remembers the packed form.
+    fn codec(self, timestamps: Timestamps) -> String {
+        let name = match self {
+            Self::Gzip => "gzip-6",
+            Self::Zstd => "zstd-3",
+            Self::None => "plain",
+        };
+        match timestamps {
+            Timestamps::Keep | Timestamps::Created(_) => format!("{name}/{PACKER_VERSION}"),
+            Timestamps::Rewrite(epoch) => format!("{name}/{PACKER_VERSION}@{epoch}"),
+        }
+    }
+}
+
+const GZIP_LEVEL: u32 = 6;
+const ZSTD_LEVEL: i32 = 3;
+const NANOS: i64 = 1_000_000_000;
+
+impl Timestamps {
+    fn clamp(self) -> Option<Mtime> {
+        match self {
+            Self::Keep | Self::Created(_) => None,
+            Self::Rewrite(epoch) => Some(Mtime(epoch.saturating_mul(NANOS))),
+        }
+    }
+
+    fn epoch(self) -> Option<i64> {
+        match self {
+            Self::Keep => None,
+            Self::Created(epoch) | Self::Rewrite(epoch) => Some(epoch.saturating_mul(NANOS)),
+        }
+    }
+}
+
+impl Image {
+    /// Packs what is not packed yet, and writes config and manifest.
+    pub fn assemble(&self, store: &Store, options: AssembleOptions) -> Result<Assembled, Error> {
+        let packed = self.pack_layers(store, options)?;
+        let layers: Vec<_> = self
+            .layers
+            .iter()
+            .zip(packed)
+            .map(|(layer, packed)| describe(layer, packed, options.compression))
+            .collect();
+        let (config, history) = self.dated(options.timestamps);
+        let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id).collect();
+        let config_json = write_config(&config, &history, &diff_ids);
+        let config_descriptor = descriptor(media::OCI_CONFIG, sha256(&config_json), config_json.len() as u64);
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: media::OCI_MANIFEST.to_owned(),
+            config: config_descriptor.clone(),
+            layers: layers.iter().map(|layer| layer.descriptor.clone()).collect(),
+            annotations: BTreeMap::new(),
+        };
+        let manifest =
+            serde_json::to_vec(&manifest).expect("a manifest is strings, numbers and maps of strings");
+        let mut of_manifest = descriptor(media::OCI_MANIFEST, sha256(&manifest), manifest.len() as u64);
+        of_manifest.platform = Some(PlatformJson {
+            architecture: config.platform.architecture.clone(),
+            os: config.platform.os.clone(),
+            variant: config.platform.variant.clone(),
+        });
+        Ok(Assembled {
+            config: config_json,
+            manifest,
+            descriptor: of_manifest,
+            config_descriptor,
+            layers,
+            created: config.created,
+        })
+    }
+
+    fn dated(&self, timestamps: Timestamps) -> (ImageConfig, Vec<History>) {
+        let (mut config, mut history) = (self.config.clone(), self.history.clone());
+        if let Some(epoch) = timestamps.epoch() {
+            config.created = Some(epoch);
+            for entry in &mut history {
+                entry.created = entry.created.map(|created| created.min(epoch));
+            }
+        }
+        (config, history)
+    }
+
+    /// Packed forms of the layers, in order; layers are packed side by side.
+    fn pack_layers(&self, store: &Store, options: AssembleOptions) -> Result<Vec<Packed>, Error> {
+        let next = AtomicUsize::new(0);
+        let done = Mutex::new(BTreeMap::new());
+        let work = || {
+            while let Some(layer) = self.layers.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let packed = packed_form(layer, store, options);
+                done.lock().unwrap_or_else(PoisonError::into_inner).insert(layer.layer().digest, packed);
+            }
+        };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(self.layers.len());
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(work);
+            }
+            work();
+        });
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut results: BTreeMap<_, Packed> = BTreeMap::new();
+        let mut packed = Vec::new();
+        for layer in &self.layers {
+            let key = layer.layer().digest;
+            if let Some(result) = done.remove(&key) {
+                results.insert(key, result?);
+            }
+            packed.push(*results.get(&key).ok_or(Error::MissingLayer(key))?);
+        }
+        Ok(packed)
+    }
+}
+
+fn describe(layer: &ImageLayer, packed: Packed, compression: Compression) -> LayerDescriptor {
+    match layer {
+        ImageLayer::Base { descriptor, .. } => {
+            let mut base = descriptor.clone();
+            // One manifest holds one family of media types; digest and size stay.
+            base.descriptor.media_type = match base.descriptor.media_type.as_str() {
+                media::DOCKER_LAYER_GZIP => media::OCI_LAYER_GZIP.to_owned(),
+                media::DOCKER_LAYER => media::OCI_LAYER.to_owned(),
+                other => other.to_owned(),
+            };
+            base
+        }
+        ImageLayer::Built(_) => LayerDescriptor {
+            descriptor: descriptor(compression.media_type(), packed.digest, packed.size),
+            diff_id: packed.diff_id,
+        },
+    }
+}
+
+fn descriptor(media_type: &str, digest: OciDigest, size: u64) -> Descriptor {
+    Descriptor {
+        media_type: media_type.to_owned(),
+        digest,
+        size,
+        urls: Vec::new(),
+        annotations: BTreeMap::new(),
+        platform: None,
+    }
+}
+
+fn packed_form(layer: &ImageLayer, store: &Store, options: AssembleOptions) -> Result<Packed, Error> {
+    match layer {
+        ImageLayer::Base { descriptor, .. } => {
+            let digest = descriptor.descriptor.digest;
+            let size = store.has_oci_blob(&digest)?.ok_or(Error::MissingBaseBlob(digest))?;
+            let diff_id = descriptor.diff_id;
+            Ok(Packed { digest, size, diff_id })
+        }
+        ImageLayer::Built(layer) => pack_layer(layer, store, options),
+    }
+}
+
+/// The packed form of a layer: remembered, or made now.
+pub fn pack_layer(layer: &LayerRef, store: &Store, options: AssembleOptions) -> Result<Packed, Error> {
+    let codec = options.compression.codec(options.timestamps);
+    if let Some(known) = store.packed(&layer.digest, &codec)?
+        && store.has_oci_blob(&known.digest)?.is_some()
+    {
+        return Ok(known);
+    }
+    let tree = store.tree(&layer.digest)?.ok_or(Error::MissingLayer(layer.digest))?;
+    let mut out = Packer::new(store.oci_writer()?, options.compression).map_err(writing)?;
+    write_tar(&tree, store, &mut out, options.timestamps.clamp())?;
+    let (writer, diff_id) = out.finish().map_err(writing)?;
+    let (digest, size) = writer.finish()?;
+    let packed = Packed { digest, size, diff_id };
+    store.put_packed(&layer.digest, &codec, &packed)?;
+    Ok(packed)
+}
+
+fn writing(source: io::Error) -> Error {
+    Error::Io { action: "write", path: "the packed layer".into(), source }
+}
+
+/// Hashes the tar, compresses it and hands it on.
+struct Packer {
+    hasher: Sha256,
+    encoder: Encoder,
+}
+
+enum Encoder {
+    Gzip(flate2::write::GzEncoder<OciWriter>),
+    Zstd(zstd::stream::write::Encoder<'static, OciWriter>),
+    None(OciWriter),
+}
+
+impl Packer {
+    fn new(out: OciWriter, compression: Compression) -> io::Result<Self> {
+        let encoder = match compression {
+            // The builder's defaults: no name, no time, unknown system.
+            Compression::Gzip => {
+                Encoder::Gzip(flate2::GzBuilder::new().write(out, flate2::Compression::new(GZIP_LEVEL)))
+            }
+            Compression::Zstd => Encoder::Zstd(zstd::stream::write::Encoder::new(out, ZSTD_LEVEL)?),
+            Compression::None => Encoder::None(out),
+        };
+        Ok(Self { hasher: Sha256::new(), encoder })
+    }
+
+    fn finish(self) -> io::Result<(OciWriter, OciDigest)> {
+        let writer = match self.encoder {
+            Encoder::Gzip(encoder) => encoder.finish()?,
+            Encoder::Zstd(encoder) => encoder.finish()?,
+            Encoder::None(writer) => writer,
+        };
+        Ok((writer, OciDigest(self.hasher.finalize().into())))
+    }
+}
+
+impl Write for Packer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = match &mut self.encoder {
+            Encoder::Gzip(encoder) => encoder.write(bytes)?,
+            Encoder::Zstd(encoder) => encoder.write(bytes)?,
+            Encoder::None(writer) => writer.write(bytes)?,
+        };
+        self.hasher.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.encoder {
+            Encoder::Gzip(encoder) => encoder.flush(),
+            Encoder::Zstd(encoder) => encoder.flush(),
+            Encoder::None(writer) => writer.flush(),
+        }
+    }
+}

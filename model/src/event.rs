@@ -85,8 +85,6 @@ pub enum BuildEvent {
         stages: Vec<StageSize>,
         /// Unpacked bytes of the resulting image, base included.
         image_bytes: u64,
-        /// The config digest of the image.
-        image: String,
     },
 }
 

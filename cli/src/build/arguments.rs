@@ -1,0 +1,95 @@
+//! The command line of `farm build`: what `docker build` users already type.
+
+use std::path::PathBuf;
+
+/// Arguments of `farm build`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Name of the image, `name[:tag]`; may be given several times
+    #[arg(short, long = "tag", value_name = "NAME")]
+    pub(crate) tags: Vec<String>,
+
+    /// Path of the Dockerfile, `-` for standard input [default: CONTEXT/Dockerfile]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Stage to build [default: the last]
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) target: Option<String>,
+
+    /// Value of an ARG; without `=` it is taken from the environment
+    #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
+    pub(crate) build_args: Vec<String>,
+
+    /// Another source of files or images: a directory, `oci-layout://PATH[:TAG]` or `docker-image://NAME`
+    #[arg(long = "build-context", value_name = "NAME=SOURCE")]
+    pub(crate) build_contexts: Vec<String>,
+
+    /// Label of the image
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    pub(crate) labels: Vec<String>,
+
+    /// Use no cached result, and start with empty cache mounts
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+
+    /// Use no cached result of these stages
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub(crate) no_cache_filter: Vec<String>,
+
+    /// A secret for `RUN --mount=type=secret`: `id=ID[,src=FILE|,env=NAME]`
+    #[arg(long = "secret", value_name = "SPEC")]
+    pub(crate) secrets: Vec<String>,
+
+    /// An SSH agent for `RUN --mount=type=ssh`: `default` or `ID=SOCKET`
+    #[arg(long = "ssh", value_name = "SPEC", num_args = 0..=1, default_missing_value = "default")]
+    pub(crate) ssh: Vec<String>,
+
+    /// A line for /etc/hosts of every RUN
+    #[arg(long = "add-host", value_name = "NAME:ADDRESS")]
+    pub(crate) add_hosts: Vec<String>,
+
+    /// Network of every RUN that does not choose its own
+    #[arg(long, value_name = "default|none|host", default_value = "default")]
+    pub(crate) network: String,
+
+    /// Size of /dev/shm, such as 64m
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) shm_size: Option<String>,
+
+    /// Resource limit of every RUN
+    #[arg(long = "ulimit", value_name = "NAME=SOFT[:HARD]")]
+    pub(crate) ulimits: Vec<String>,
+
+    /// Platform of the image
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(crate) platform: Option<String>,
+
+    /// Ask the registry for every tag again
+    #[arg(long)]
+    pub(crate) pull: bool,
+
+    /// How progress is shown
+    #[arg(long, value_name = "plain|quiet", default_value = "plain")]
+    pub(crate) progress: crate::progress::Mode,
+
+    /// Print nothing but the image's id
+    #[arg(short, long, conflicts_with = "progress")]
+    pub(crate) quiet: bool,
+
+    /// Where the result goes: `type=oci|local|tar,dest=PATH`; may be given several times
+    #[arg(short, long = "output", value_name = "SPEC")]
+    pub(crate) outputs: Vec<String>,
+
+    /// File that receives the image's id, the digest of its configuration
+    #[arg(long, value_name = "FILE")]
+    pub(crate) iidfile: Option<PathBuf>,
+
+    /// Another configuration file [env: FARM_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Directory whose files COPY and ADD read; `-` for a tar or a Dockerfile on standard input
+    #[arg(value_name = "CONTEXT")]
+    pub(crate) context: PathBuf,
+}

@@ -1,0 +1,83 @@
+//! `farm.toml`: which registries to ask and how.
+//!
+//! Read in order, a later file overriding an earlier one key by key: `/etc/farm/farm.toml`,
+//! `~/.config/farm/farm.toml`, and the file that `--config` or `FARM_CONFIG` names.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::failure::Failure;
+use crate::paths;
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct Config {
+    /// How to reach registries, by host and port as they stand in image references.
+    pub(crate) registry: BTreeMap<String, Registry>,
+    /// Seconds for which a tag is not asked again; 300 when absent.
+    pub(crate) resolve_ttl: Option<u64>,
+    /// How many steps run at once; the number of processors, doubled, when absent.
+    pub(crate) slots: Option<usize>,
+}
+
+/// One registry.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Registry {
+    /// Hosts that are asked first, in order.
+    pub(crate) mirrors: Vec<String>,
+    /// Whether plain HTTP and unknown certificates are accepted.
+    pub(crate) insecure: bool,
+}
+
+/// Reads every file there is. A file that was named must exist.
+pub(crate) fn load(named: Option<&Path>) -> Result<Config, Failure> {
+    let mut config = Config::default();
+    let home = paths::variable("XDG_CONFIG_HOME")
+        .or_else(|| Some(paths::variable("HOME")?.join(".config")))
+        .map(|directory| directory.join("farm/farm.toml"));
+    for path in [Some(PathBuf::from("/etc/farm/farm.toml")), home].into_iter().flatten() {
+        if path.exists() {
+            merge(&mut config, read(&path)?);
+        }
+    }
+    if let Some(path) = named.map(Path::to_path_buf).or_else(|| paths::variable("FARM_CONFIG")) {
+        merge(&mut config, read(&path)?);
+    }
+    Ok(config)
+}
+
+fn read(path: &Path) -> Result<Config, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("cannot read configuration `{}`: {error}", path.display())))?;
+    toml::from_str(&text)
+        .map_err(|error| Failure::usage(format!("configuration `{}`: {}", path.display(), error.to_string().trim_end())))
+}
+
+fn merge(config: &mut Config, later: Config) {
+    config.registry.extend(later.registry);
+    config.resolve_ttl = later.resolve_ttl.or(config.resolve_ttl);
+    config.slots = later.slots.or(config.slots);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_example_is_understood() {
+        let text = "resolve-ttl = 60\n[registry.\"docker.io\"]\nmirrors = [\"127.0.0.1:5000\"]\n[registry.\"127.0.0.1:5000\"]\ninsecure = true\n";
+        let config: Config = toml::from_str(text).unwrap();
+        assert_eq!(config.registry["docker.io"].mirrors, ["127.0.0.1:5000"]);
+        assert!(config.registry["127.0.0.1:5000"].insecure);
+        assert_eq!(config.resolve_ttl, Some(60));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        assert!(toml::from_str::<Config>("mirror = 1").is_err());
+    }
+}

@@ -1,0 +1,80 @@
+//! What a failed command prints, and the one table of exit codes.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+/// Why a command ends without success.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// The build failed.
+    pub(crate) const BUILD: u8 = 1;
+    /// Wrong usage or a wrong Dockerfile.
+    pub(crate) const USAGE: u8 = 2;
+    /// The environment: registry, disk, permission, connection.
+    pub(crate) const ENVIRONMENT: u8 = 3;
+    /// A bug of ours.
+    pub(crate) const INTERNAL: u8 = 70;
+    /// Interrupted by the user.
+    pub(crate) const INTERRUPTED: u8 = 130;
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { code: Self::USAGE, message: message.into(), hint: None }
+    }
+
+    pub(crate) fn environment(message: impl Into<String>) -> Self {
+        Self { code: Self::ENVIRONMENT, message: message.into(), hint: None }
+    }
+
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        let hint = "this is a bug in farm; please report it with the Dockerfile and this output";
+        Self { code: Self::INTERNAL, message: message.into(), hint: Some(hint.to_owned()) }
+    }
+
+    pub(crate) fn interrupted() -> Self {
+        Self { code: Self::INTERRUPTED, message: "interrupted".to_owned(), hint: None }
+    }
+
+    /// The build failed for a reason whose blame `code` says.
+    pub(crate) fn of_build(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None }
+    }
+
+    /// Adds the way out.
+    pub(crate) fn with_hint(mut self, hint: Option<impl Into<String>>) -> Self {
+        self.hint = hint.map(Into::into).or(self.hint);
+        self
+    }
+
+    /// Prints the failure and gives its exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        let mut text = String::new();
+        // A rendered Dockerfile diagnostic already starts with its severity.
+        let prefix = if self.message.starts_with("error:") { "" } else { "error: " };
+        let _infallible = write!(text, "{prefix}{}", self.message.trim_end());
+        if let Some(hint) = &self.hint {
+            let _infallible = write!(text, "\nhint: {hint}");
+        }
+        crate::progress::complain(&text);
+        ExitCode::from(self.code)
+    }
+}
+
+/// The whole chain of causes in one line, each cause once.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            let _infallible = write!(text, ": {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

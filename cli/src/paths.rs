@@ -1,0 +1,34 @@
+//! Where farm keeps its state, its runtime files and its configuration.
+
+use std::path::PathBuf;
+
+use crate::failure::Failure;
+
+/// Reads an environment variable that holds a path; empty counts as unset.
+pub(crate) fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// The store and what else must outlive a reboot.
+pub(crate) fn state() -> PathBuf {
+    variable("FARM_STATE_DIR").unwrap_or_else(|| PathBuf::from("/var/lib/farm"))
+}
+
+/// What must not outlive a reboot.
+pub(crate) fn runtime() -> PathBuf {
+    variable("FARM_RUNTIME_DIR").unwrap_or_else(|| PathBuf::from("/run/farm"))
+}
+
+/// Docker's own configuration directory, which holds registry credentials.
+pub(crate) fn docker_config() -> Option<PathBuf> {
+    variable("DOCKER_CONFIG").or_else(|| Some(variable("HOME")?.join(".docker")))
+}
+
+/// Containers need root: mounts, namespaces and foreign owners of files.
+pub(crate) fn require_root() -> Result<(), Failure> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Failure::environment("`farm build` needs root: it mounts file systems and writes files of other owners")
+        .with_hint(Some("run it as root, for example with `sudo`; builds without root are not supported yet")))
+}

@@ -1,0 +1,223 @@
+//! Plain progress: a line for each event and each log line, prefixed with the number of its step.
+//!
+//! A fold over [`BuildEvent`]s that appends text; it never looks at a clock.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use farm_model::event::StageSize;
+use farm_model::{BuildEvent, StepId};
+
+/// What has been seen so far.
+#[derive(Debug, Default)]
+pub(crate) struct Plain {
+    steps: BTreeMap<StepId, Shown>,
+    next: usize,
+}
+
+#[derive(Debug, Default)]
+struct Shown {
+    title: String,
+    /// Number in front of its lines; given when it is first mentioned.
+    number: Option<usize>,
+    /// The last line of the log, while it has no end yet.
+    partial: Vec<u8>,
+}
+
+/// A log line longer than this is shown in pieces.
+const LONGEST_LINE: usize = 64 << 10;
+
+impl Plain {
+    /// The text that `event` adds.
+    pub(crate) fn render(&mut self, event: &BuildEvent) -> String {
+        let mut out = String::new();
+        match event {
+            BuildEvent::Planned { steps } => {
+                for (index, step) in steps.iter().enumerate() {
+                    let same_stage = |other: &&farm_model::event::PlannedStep| other.id.stage == step.id.stage;
+                    let total = steps.iter().filter(same_stage).count();
+                    let position = steps[..=index].iter().filter(same_stage).count();
+                    let title = format!("[{} {position}/{total}] {}", step.stage, first_line(&step.name));
+                    self.steps.insert(step.id, Shown { title, ..Shown::default() });
+                }
+            }
+            BuildEvent::ImageResolved { name, digest, micros } => {
+                let number = self.number();
+                line(&mut out, number, &format!("[resolve] {name}@{digest} {}", seconds(*micros)));
+            }
+            BuildEvent::LayerPulled { image, bytes, micros } => {
+                let number = self.number();
+                line(&mut out, number, &format!("[pull] {image}: layer of {} {}", size(*bytes), seconds(*micros)));
+            }
+            BuildEvent::Started { step } => self.title(&mut out, *step),
+            BuildEvent::Cached { step } => {
+                self.title(&mut out, *step);
+                self.line(&mut out, *step, "CACHED");
+            }
+            BuildEvent::Logged { step, bytes, .. } => self.log(&mut out, *step, bytes),
+            BuildEvent::Finished { step, micros, bytes, .. } => {
+                self.flush(&mut out, *step);
+                let wrote = if *bytes == 0 { String::new() } else { format!(", {}", size(*bytes)) };
+                self.line(&mut out, *step, &format!("DONE {}{wrote}", seconds(*micros)));
+            }
+            BuildEvent::Failed { step, exit } => {
+                self.flush(&mut out, *step);
+                self.line(&mut out, *step, &format!("ERROR {exit}"));
+            }
+            BuildEvent::Warned { message } => {
+                message.lines().for_each(|text| {
+                    let _infallible = writeln!(out, "warning: {}", printable(text.as_bytes()));
+                });
+            }
+            BuildEvent::Completed { stages, image_bytes } => summary(&mut out, stages, *image_bytes),
+        }
+        out
+    }
+
+    fn number(&mut self) -> usize {
+        self.next += 1;
+        self.next
+    }
+
+    fn title(&mut self, out: &mut String, step: StepId) {
+        let next = self.next + 1;
+        let Some(shown) = self.steps.get_mut(&step) else { return };
+        if shown.number.is_none() {
+            shown.number = Some(next);
+            self.next = next;
+            line(out, next, &shown.title);
+        }
+    }
+
+    fn line(&mut self, out: &mut String, step: StepId, text: &str) {
+        self.title(out, step);
+        if let Some(number) = self.steps.get(&step).and_then(|shown| shown.number) {
+            line(out, number, text);
+        }
+    }
+
+    fn log(&mut self, out: &mut String, step: StepId, bytes: &[u8]) {
+        self.title(out, step);
+        let Some(shown) = self.steps.get_mut(&step) else { return };
+        let Some(number) = shown.number else { return };
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            shown.partial.extend_from_slice(piece);
+            if piece.ends_with(b"\n") || shown.partial.len() >= LONGEST_LINE {
+                line(out, number, &printable(shown.partial.trim_ascii_end()));
+                shown.partial.clear();
+            }
+        }
+    }
+
+    fn flush(&mut self, out: &mut String, step: StepId) {
+        let Some(shown) = self.steps.get_mut(&step) else { return };
+        if let (Some(number), false) = (shown.number, shown.partial.is_empty()) {
+            line(out, number, &printable(&shown.partial));
+            shown.partial.clear();
+        }
+    }
+}
+
+fn line(out: &mut String, number: usize, text: &str) {
+    let _infallible = writeln!(out, "#{number} {text}");
+}
+
+fn first_line(text: &str) -> String {
+    printable(text.lines().next().unwrap_or_default().as_bytes())
+}
+
+/// Text without what a terminal would act on: escape sequences come out visible, tabs stay.
+fn printable(bytes: &[u8]) -> String {
+    // A carriage return starts the line again, as progress bars do: what counts is what stands last.
+    let last = bytes.rsplit(|byte| *byte == b'\r').next().unwrap_or(bytes);
+    let mut out = String::with_capacity(last.len());
+    for character in String::from_utf8_lossy(last).chars() {
+        match character {
+            '\t' => out.push('\t'),
+            control if control.is_control() => out.extend(control.escape_unicode()),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+fn seconds(micros: u64) -> String {
+    format!("{}.{:03}s", micros / 1_000_000, micros / 1_000 % 1_000)
+}
+
+/// A size with three significant digits, in decimal units as registries count.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
+    let (mut whole, mut rest, mut unit) = (bytes, 0, 0);
+    while whole >= 1000 && unit + 1 < UNITS.len() {
+        rest = whole % 1000;
+        whole /= 1000;
+        unit += 1;
+    }
+    match (unit, whole) {
+        (0, _) | (_, 100..) => format!("{whole}{}", UNITS[unit]),
+        (_, 10..) => format!("{whole}.{}{}", rest / 100, UNITS[unit]),
+        _ => format!("{whole}.{:02}{}", rest / 10, UNITS[unit]),
+    }
+}
+
+/// What each stage weighed beside the image.
+fn summary(out: &mut String, stages: &[StageSize], image_bytes: u64) {
+    let width = stages.iter().map(|stage| stage.stage.chars().count()).max().unwrap_or(0).max(5);
+    let _infallible = writeln!(out, "{:width$}  {:>8}  {:>8}", "STAGE", "SIZE", "ENTRIES");
+    for stage in stages {
+        let mark = if stage.kept { "  <- image" } else { "" };
+        let _infallible =
+            writeln!(out, "{:width$}  {:>8}  {:>8}{mark}", stage.stage, size(stage.bytes), stage.entries);
+    }
+    let discarded: u64 = stages.iter().filter(|stage| !stage.kept).map(|stage| stage.bytes).sum();
+    let _infallible = writeln!(out, "image of {} unpacked; {} of other stages left behind", size(image_bytes), size(discarded));
+}
+
+#[cfg(test)]
+mod tests {
+    use farm_model::event::{PlannedStep, Stream};
+    use farm_model::{StageId, Usage};
+
+    use super::*;
+
+    fn planned() -> (Plain, StepId) {
+        let id = StepId { stage: StageId(0), index: 0 };
+        let mut plain = Plain::default();
+        let step = PlannedStep { id, stage: "build".to_owned(), name: "RUN make".to_owned() };
+        assert_eq!(plain.render(&BuildEvent::Planned { steps: vec![step] }), "");
+        (plain, id)
+    }
+
+    #[test]
+    fn a_step_shows_its_name_its_log_and_its_time() {
+        let (mut plain, step) = planned();
+        let log = |bytes: &[u8]| BuildEvent::Logged { step, stream: Stream::Stdout, bytes: bytes.to_vec() };
+        assert_eq!(plain.render(&BuildEvent::Started { step }), "#1 [build 1/1] RUN make\n");
+        assert_eq!(plain.render(&log(b"one\ntw")), "#1 one\n");
+        assert_eq!(plain.render(&log(b"o\n")), "#1 two\n");
+        let finished = BuildEvent::Finished { step, micros: 1_234_567, usage: Usage::default(), bytes: 0 };
+        assert_eq!(plain.render(&finished), "#1 DONE 1.234s\n");
+    }
+
+    #[test]
+    fn a_cached_step_says_so() {
+        let (mut plain, step) = planned();
+        assert_eq!(plain.render(&BuildEvent::Cached { step }), "#1 [build 1/1] RUN make\n#1 CACHED\n");
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(printable(b"a\x1b[2Jb"), "a\\u{1b}[2Jb");
+        assert_eq!(printable(b"10%\r20%"), "20%");
+        assert_eq!(printable(b"\xff"), "\u{fffd}");
+    }
+
+    #[test]
+    fn sizes_have_three_digits() {
+        assert_eq!(size(999), "999B");
+        assert_eq!(size(1_234), "1.23kB");
+        assert_eq!(size(12_345_678), "12.3MB");
+        assert_eq!(size(123_456_789_000), "123GB");
+    }
+}

@@ -1,0 +1,48 @@
+//! What a finished build adds up to: the image and the sizes of its stages.
+
+use farm_model::event::StageSize;
+use farm_model::{BuildEvent, History};
+use farm_oci::{Image, ImageLayer};
+
+use crate::Error;
+use crate::stage::{ChainLayer, Shared};
+
+/// The image and the event that announces it.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) image: Image,
+    pub(crate) event: BuildEvent,
+}
+
+/// Puts the image of the target together. Every stage is done when this is called.
+pub(crate) async fn assemble(shared: &Shared) -> Result<Finished, Error> {
+    let mut stages = Vec::with_capacity(shared.graph.stages.len());
+    for stage in &shared.graph.stages {
+        let root = shared.stage(stage.id).await?.merged.root.record;
+        let kept = stage.id == shared.graph.target;
+        stages.push(StageSize { stage: stage.name.clone(), bytes: root.bytes, entries: root.entries, kept });
+    }
+    let target = shared.graph.stage(shared.graph.target).ok_or(Error::Cancelled)?;
+    let state = shared.stage(target.id).await?;
+    let mut config = target.config.clone();
+    config.created = created(&state.history);
+    let image = Image {
+        config,
+        history: state.history.clone(),
+        layers: state.layers.iter().map(image_layer).collect(),
+    };
+    let image_bytes = state.merged.root.record.bytes;
+    Ok(Finished { image, event: BuildEvent::Completed { stages, image_bytes } })
+}
+
+/// An image is as old as the newest thing in it, so that the same build gives the same image.
+fn created(history: &[History]) -> Option<i64> {
+    history.iter().filter_map(|entry| entry.created).max()
+}
+
+fn image_layer(chain: &ChainLayer) -> ImageLayer {
+    match &chain.base {
+        Some(descriptor) => ImageLayer::Base { descriptor: descriptor.clone(), layer: chain.layer },
+        None => ImageLayer::Built(chain.layer),
+    }
+}

@@ -1,0 +1,95 @@
+//! From a request to a closed graph: parse, lower, resolve the base images that decide what follows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use farm_dockerfile::lower;
+use farm_model::event::PlannedStep;
+use farm_model::graph::Image;
+use farm_model::{BuildEvent, BuildGraph, ImageId, Op};
+use farm_oci::Resolved;
+use tokio::task::JoinSet;
+
+use crate::build::Farm;
+use crate::report::Reporter;
+use crate::{Error, Request, base};
+
+/// A build that is ready to run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) graph: BuildGraph,
+    /// What is known of the source images; those that only `COPY` reads are resolved later.
+    pub(crate) resolved: BTreeMap<ImageId, Arc<Resolved>>,
+    /// Seconds since the Unix epoch that all times of the image are set to.
+    pub(crate) source_date_epoch: Option<i64>,
+}
+
+/// Plans `request`.
+pub(crate) async fn plan(farm: &Arc<Farm>, request: &Arc<Request>, reporter: &Reporter) -> Result<Plan, Error> {
+    let ast = farm_dockerfile::parse(&request.dockerfile)?;
+    for warning in &ast.warnings {
+        reporter.warn(place(request, warning)).await;
+    }
+    let mut prepared = lower::prepare(&ast, request.options.clone())?;
+    let mut known: BTreeMap<usize, (Image, Arc<Resolved>)> = BTreeMap::new();
+    loop {
+        let wanted: Vec<Image> = prepared.wanted().to_vec();
+        if wanted.is_empty() {
+            break;
+        }
+        for (image, resolved) in resolve_all(farm, request, wanted, reporter).await? {
+            prepared.provide(&image, base::config(&resolved))?;
+            known.insert(known.len(), (image, resolved));
+        }
+    }
+    let lowered = prepared.finish()?;
+    for warning in &lowered.warnings {
+        reporter.warn(place(request, warning)).await;
+    }
+    let find = |image: &Image| known.values().find(|(known, _)| known == image).map(|(_, resolved)| Arc::clone(resolved));
+    let resolved = (0..)
+        .map(ImageId)
+        .zip(&lowered.graph.images)
+        .filter_map(|(id, image)| Some((id, find(image)?)))
+        .collect();
+    reporter.send(BuildEvent::Planned { steps: planned(&lowered.graph) }).await;
+    Ok(Plan { graph: lowered.graph, resolved, source_date_epoch: lowered.source_date_epoch })
+}
+
+/// Resolves several images at once.
+async fn resolve_all(
+    farm: &Arc<Farm>,
+    request: &Arc<Request>,
+    images: Vec<Image>,
+    reporter: &Reporter,
+) -> Result<Vec<(Image, Arc<Resolved>)>, Error> {
+    let mut tasks = JoinSet::new();
+    for image in images {
+        let (farm, request, reporter) = (Arc::clone(farm), Arc::clone(request), reporter.clone());
+        tasks.spawn(async move {
+            let resolved = base::resolve(&farm, &request, &image, &reporter).await?;
+            Ok((image, resolved))
+        });
+    }
+    let mut all = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        all.push(done.map_err(|panic| Error::Panicked(panic.to_string()))??);
+    }
+    Ok(all)
+}
+
+/// The steps that can run or be cached.
+fn planned(graph: &BuildGraph) -> Vec<PlannedStep> {
+    let of_stage = |stage: &farm_model::Stage| {
+        let name = stage.name.clone();
+        let steps = stage.steps.iter().filter(|step| step.op != Op::Metadata);
+        steps
+            .map(move |step| PlannedStep { id: step.id, stage: name.clone(), name: step.name.clone() })
+            .collect::<Vec<_>>()
+    };
+    graph.stages.iter().flat_map(of_stage).collect()
+}
+
+fn place(request: &Request, warning: &farm_dockerfile::Diagnostic) -> String {
+    format!("{}:{}: {}", request.dockerfile_name, warning.span.line, warning.message)
+}

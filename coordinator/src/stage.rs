@@ -1,0 +1,149 @@
+//! One stage: its steps in order, each on top of what the ones before left.
+//!
+//! All stages start at once; a step that needs another stage or an image waits for just that. The result of a stage is
+//! published when its last step is done, and whoever waits for it gets it, or the reason why there is none.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use farm_model::result::LayerRef;
+use farm_model::{Base, BuildGraph, History, ImageId, Op, Stage, StageId, Step};
+use farm_oci::LayerDescriptor;
+use farm_oci::Resolved;
+use farm_tree::Tree;
+use tokio::sync::{OnceCell, watch};
+
+use crate::build::{Farm, blocking};
+use crate::context::Contexts;
+use crate::report::Reporter;
+use crate::{Error, Request, base, step};
+
+/// What a stage has come to.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    /// Its layers, the lowest first.
+    pub(crate) layers: Vec<ChainLayer>,
+    /// What they give when they are merged.
+    pub(crate) merged: Tree,
+    /// An entry an instruction, those of the base first.
+    pub(crate) history: Vec<History>,
+}
+
+/// A layer of a stage.
+#[derive(Clone, Debug)]
+pub(crate) struct ChainLayer {
+    pub(crate) layer: LayerRef,
+    /// How the registry has it, for a layer of the base image.
+    pub(crate) base: Option<LayerDescriptor>,
+}
+
+impl State {
+    fn empty() -> Self {
+        Self { layers: Vec::new(), merged: Tree::empty(), history: Vec::new() }
+    }
+
+    /// The layers without where they came from.
+    pub(crate) fn layer_refs(&self) -> Vec<LayerRef> {
+        self.layers.iter().map(|layer| layer.layer).collect()
+    }
+}
+
+type Published = Option<Result<Arc<State>, Error>>;
+
+/// Everything that the stages of one build share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) farm: Arc<Farm>,
+    pub(crate) request: Arc<Request>,
+    pub(crate) graph: BuildGraph,
+    pub(crate) contexts: Contexts,
+    pub(crate) reporter: Reporter,
+    resolved: BTreeMap<ImageId, Arc<Resolved>>,
+    images: BTreeMap<ImageId, OnceCell<Arc<State>>>,
+    stages: BTreeMap<StageId, watch::Sender<Published>>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        farm: Arc<Farm>,
+        request: Arc<Request>,
+        plan: crate::plan::Plan,
+        contexts: Contexts,
+        reporter: Reporter,
+    ) -> Self {
+        let images = (0..).map(ImageId).zip(&plan.graph.images).map(|(id, _)| (id, OnceCell::new())).collect();
+        let stages = plan.graph.stages.iter().map(|stage| (stage.id, watch::Sender::new(None))).collect();
+        Self { farm, request, graph: plan.graph, contexts, reporter, resolved: plan.resolved, images, stages }
+    }
+
+    /// The result of a stage, once there is one.
+    pub(crate) async fn stage(&self, id: StageId) -> Result<Arc<State>, Error> {
+        let mut published = self.stages.get(&id).ok_or(Error::Cancelled)?.subscribe();
+        let result = published.wait_for(Option::is_some).await.map_err(|_| Error::Cancelled)?;
+        result.clone().ok_or(Error::Cancelled)?
+    }
+
+    /// An image, pulled when it is asked for first.
+    pub(crate) async fn image(&self, id: ImageId) -> Result<Arc<State>, Error> {
+        let index = usize::try_from(id.0).unwrap_or(usize::MAX);
+        let (Some(cell), Some(image)) = (self.images.get(&id), self.graph.images.get(index)) else {
+            return Err(Error::Cancelled);
+        };
+        let pull = async {
+            let resolved = match self.resolved.get(&id) {
+                Some(resolved) => Arc::clone(resolved),
+                None => base::resolve(&self.farm, &self.request, image, &self.reporter).await?,
+            };
+            base::pull(&self.farm, image, &resolved, &self.reporter).await.map(Arc::new)
+        };
+        cell.get_or_try_init(|| pull).await.cloned()
+    }
+
+    /// Runs a stage and publishes what it came to.
+    pub(crate) async fn run(&self, stage: &Stage) -> Result<Arc<State>, Error> {
+        let result = self.steps(stage).await.map(Arc::new);
+        if let Some(published) = self.stages.get(&stage.id) {
+            published.send_replace(Some(result.clone()));
+        }
+        result
+    }
+
+    async fn steps(&self, stage: &Stage) -> Result<State, Error> {
+        let mut state = self.start(stage).await?;
+        for step in &stage.steps {
+            self.step(stage, step, &mut state).await.map_err(|error| error.in_step(step))?;
+        }
+        Ok(state)
+    }
+
+    async fn start(&self, stage: &Stage) -> Result<State, Error> {
+        match &stage.base {
+            Base::Scratch => Ok(State::empty()),
+            Base::Stage(id) => Ok(State::clone(&*self.stage(*id).await?)),
+            Base::Image(id) => Ok(State::clone(&*self.image(*id).await?)),
+            Base::Context(context) => step::context_base(self, context).await,
+        }
+    }
+
+    async fn step(&self, stage: &Stage, step: &Step, state: &mut State) -> Result<(), Error> {
+        let done = match &step.op {
+            Op::Metadata => step::Done::default(),
+            Op::Run(run) => step::run::run(self, stage, step, run, state).await?,
+            Op::Copy(copy) => step::copy::copy(self, stage, step, copy, state).await?,
+            Op::Workdir(workdir) => step::workdir::workdir(self, stage, step, workdir, state).await?,
+        };
+        state.history.push(History {
+            created: done.created,
+            created_by: step.created_by.clone(),
+            comment: "farm".to_owned(),
+            author: step.author.clone(),
+            empty_layer: done.layer.is_none(),
+        });
+        if let Some(layer) = done.layer {
+            let (store, below) = (self.farm.store.clone(), state.merged.clone());
+            state.merged = blocking(move || step::lay(&store, &below, &layer)).await?;
+            state.layers.push(ChainLayer { layer, base: None });
+        }
+        Ok(())
+    }
+}

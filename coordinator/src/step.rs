@@ -1,0 +1,84 @@
+//! What all steps have in common: look the key up, else do the work, adopt what came first, and record it.
+
+pub(crate) mod copy;
+pub(crate) mod record;
+pub(crate) mod run;
+pub(crate) mod workdir;
+
+use farm_model::op::Origin;
+use farm_model::result::LayerRef;
+use farm_model::ContextName;
+use farm_store::Store;
+use farm_tree::{Tree, merge};
+
+use crate::Error;
+use crate::build::blocking;
+use crate::context::{Attempts, Ingest};
+use crate::stage::{ChainLayer, Shared, State};
+
+/// What a step left.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Done {
+    /// The layer it made, or that was adopted in its place.
+    pub(crate) layer: Option<LayerRef>,
+    /// When the layer was made; none for a step that only changes metadata.
+    pub(crate) created: Option<i64>,
+}
+
+/// A stack of layers that a step reads.
+#[derive(Clone, Debug)]
+pub(crate) struct Stack {
+    pub(crate) layers: Vec<LayerRef>,
+    pub(crate) merged: Tree,
+}
+
+/// The stack that `origin` stands for. Of a context only the tree is there, not yet the bytes.
+pub(crate) async fn stack(shared: &Shared, origin: &Origin) -> Result<Stack, Error> {
+    let of_state = |state: &State| Stack { layers: state.layer_refs(), merged: state.merged.clone() };
+    match origin {
+        Origin::Stage(id) => Ok(of_state(&*shared.stage(*id).await?)),
+        Origin::Image(id) => Ok(of_state(&*shared.image(*id).await?)),
+        Origin::Scratch => Ok(Stack { layers: Vec::new(), merged: Tree::empty() }),
+        Origin::Context(context) => {
+            let merged = shared.contexts.tree(&shared.farm, context).await?;
+            Ok(Stack { layers: Vec::new(), merged })
+        }
+    }
+}
+
+/// The merged tree of `below` under the layer named `layer`.
+pub(crate) fn lay(store: &Store, below: &Tree, layer: &LayerRef) -> Result<Tree, Error> {
+    let tree = layer_tree(store, layer)?;
+    let merged = merge::merge(store, below, &tree)?;
+    store.put_tree(&merged)?;
+    Ok(merged)
+}
+
+fn layer_tree(store: &Store, layer: &LayerRef) -> Result<Tree, Error> {
+    let missing = || Error::from(farm_tree::Error::NotFound(format!("layer {}", layer.digest)));
+    store.tree(&layer.digest)?.ok_or_else(missing)
+}
+
+/// A stage that starts from a local directory: all of it as one layer.
+pub(crate) async fn context_base(shared: &Shared, context: &ContextName) -> Result<State, Error> {
+    let mut attempts = Attempts::new();
+    loop {
+        let tree = shared.contexts.tree(&shared.farm, context).await?;
+        if shared.contexts.ingest(&shared.farm, context, &tree).await? == Ingest::Changed {
+            attempts.again(context)?;
+            continue;
+        }
+        let store = shared.farm.store.clone();
+        let layered = tree.clone();
+        let layer = blocking(move || Ok(store.put_tree(&layered)?)).await?;
+        let layers = vec![ChainLayer { layer, base: None }];
+        let history = vec![farm_model::History {
+            created: None,
+            created_by: format!("FROM {context}"),
+            comment: "farm".to_owned(),
+            author: None,
+            empty_layer: false,
+        }];
+        return Ok(State { layers, merged: tree, history });
+    }
+}

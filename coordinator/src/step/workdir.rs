@@ -1,0 +1,39 @@
+//! `WORKDIR`: the directory appears when it does not exist. A pure function of the stage's tree.
+
+use std::time::Instant;
+
+use farm_model::op::Workdir;
+use farm_model::{BuildEvent, Stage, Step, Usage};
+
+use crate::Error;
+use crate::build::{blocking, now};
+use crate::key::Preimage;
+use crate::stage::{Shared, State};
+use crate::step::record::{self, Fresh};
+use crate::step::{Done, copy};
+
+pub(crate) async fn workdir(
+    shared: &Shared,
+    stage: &Stage,
+    step: &Step,
+    workdir: &Workdir,
+    state: &State,
+) -> Result<Done, Error> {
+    let mut preimage = Preimage::new("workdir", state.merged.content_digest(), &stage.platform);
+    preimage.text("path", &workdir.path);
+    preimage.text("user", &workdir.user);
+    if let Some(done) = record::look_up(shared, stage, step, preimage.key()).await? {
+        return Ok(done);
+    }
+    let started = Instant::now();
+    shared.reporter.send(BuildEvent::Started { step: step.id }).await;
+    let (store, merged, op) = (shared.farm.store.clone(), state.merged.clone(), workdir.clone());
+    let layer = blocking(move || {
+        let owner = copy::owner(&store, &merged, &op.user)?;
+        let layer = farm_tree::copy::workdir(&store, &merged, &op.path, owner)?;
+        Ok(layer.map(|tree| store.put_tree(&tree)).transpose()?)
+    })
+    .await?;
+    let fresh = Fresh { layer, ended: now(), usage: Usage::default() };
+    record::commit(shared, step, &state.merged, &preimage, fresh, started).await
+}

@@ -1,0 +1,157 @@
+//! The mounts of a task as the executor wants them, and what must be kept until the step ends.
+
+use std::path::Path;
+use std::process::Command;
+
+use farm_executor::{Access, CancelFlag, Mount, MountKind, OverlayAccess, Secret};
+use farm_proto::{CacheMount, RunTask, TaskMountKind};
+use farm_store::{Scratch, Store};
+
+use crate::cache_mount::{CacheMounts, Instance};
+use crate::error::Error;
+use crate::rootfs::{self, Stub};
+
+/// Mode of a `tmpfs` mount's root.
+const TMPFS_MODE: u32 = 0o1777;
+/// Mode of a heredoc that runs as a program.
+const SCRIPT_MODE: u32 = 0o755;
+
+/// What a step's mounts came to.
+#[derive(Default)]
+pub(crate) struct Prepared {
+    pub(crate) mounts: Vec<Mount>,
+    /// Variables that hold secrets.
+    pub(crate) env: Vec<(String, String)>,
+    /// Values to keep out of log and layer.
+    pub(crate) secrets: Vec<farm_proto::Secret>,
+    /// What has to exist in the root file system.
+    pub(crate) targets: Vec<(String, Stub)>,
+    /// Given back when the step ends.
+    pub(crate) instances: Vec<Instance>,
+    /// Removed when the step ends.
+    pub(crate) scratches: Vec<Scratch>,
+}
+
+/// Prepares the mounts of `task`. None when the step was cancelled while it waited for a cache mount.
+pub(crate) fn prepare(
+    store: &Store,
+    caches: &CacheMounts,
+    task: &RunTask,
+    cancel: &CancelFlag,
+) -> Result<Option<Prepared>, Error> {
+    let mut prepared = Prepared::default();
+    for mount in &task.mounts {
+        let target = mount.target.as_str();
+        match &mount.kind {
+            TaskMountKind::Bind { layers, merged, source, writable } => {
+                let tree = store.tree(&merged.digest)?.ok_or(Error::LayerGone(merged.digest))?;
+                let found = farm_tree::resolve::resolve(store, &tree, source.as_bytes())?;
+                let stub = match &found.node {
+                    Some(farm_tree::Node::Directory(_)) => Stub::Directory,
+                    Some(_) => Stub::File,
+                    None => {
+                        let message = format!("mount at `{target}`: source `{source}`: no such file or directory");
+                        return Err(Error::User { message, hint: None });
+                    }
+                };
+                let access = if *writable {
+                    let scratch = store.scratch()?;
+                    let access = OverlayAccess::Discard { upper: scratch.upper(), work: scratch.work() };
+                    prepared.scratches.push(scratch);
+                    access
+                } else {
+                    OverlayAccess::ReadOnly
+                };
+                let lowers = rootfs::lowers(store, layers)?;
+                prepared.add(target, stub, MountKind::Overlay { lowers, subpath: source.clone(), access });
+            }
+            TaskMountKind::Cache(cache) => {
+                let Some(instance) = caches.take(cache, cancel) else { return Ok(None) };
+                fill(store, cache, &instance)?;
+                let access = if cache.read_only { Access::ReadOnly } else { Access::ReadWrite };
+                let source = instance.directory().to_path_buf();
+                prepared.instances.push(instance);
+                prepared.add(target, Stub::Directory, MountKind::Bind { source, access });
+            }
+            TaskMountKind::Tmpfs { size } => {
+                prepared.add(target, Stub::Directory, MountKind::Tmpfs { size: *size, mode: TMPFS_MODE });
+            }
+            TaskMountKind::Secret { value, mode, uid, gid } => {
+                let bytes = Secret(value.expose().to_vec());
+                let kind = MountKind::SecretFile { bytes, mode: *mode, uid: *uid, gid: *gid };
+                prepared.secrets.push(value.clone());
+                prepared.add(target, Stub::File, kind);
+            }
+            TaskMountKind::SecretEnv { name, value } => {
+                let text = String::from_utf8(value.expose().to_vec()).map_err(|_| Error::User {
+                    message: format!("the secret for variable `{name}` is not UTF-8 text"),
+                    hint: Some("mount it as a file instead: leave out `env=`"),
+                })?;
+                prepared.secrets.push(value.clone());
+                prepared.env.push((name.clone(), text));
+            }
+            TaskMountKind::Ssh { socket, mode, uid, gid } => {
+                let kind = MountKind::UnixSocket { source: socket.into(), mode: *mode, uid: *uid, gid: *gid };
+                prepared.add(target, Stub::File, kind);
+            }
+        }
+    }
+    for (path, bytes) in &task.files {
+        let bytes = Secret(bytes.clone());
+        prepared.add(path, Stub::File, MountKind::SecretFile { bytes, mode: SCRIPT_MODE, uid: 0, gid: 0 });
+    }
+    Ok(Some(prepared))
+}
+
+impl Prepared {
+    fn add(&mut self, target: &str, stub: Stub, kind: MountKind) {
+        // What lies inside an earlier mount, or in /dev and its like, is made there by the executor.
+        let covered = |earlier: &Mount| Path::new(target).starts_with(&earlier.target);
+        let virtual_root = ["/proc", "/sys", "/dev"].iter().any(|root| Path::new(target).starts_with(root));
+        if !virtual_root && !self.mounts.iter().any(covered) {
+            self.targets.push((target.to_owned(), stub));
+        }
+        self.mounts.push(Mount { target: target.to_owned(), kind });
+    }
+}
+
+/// Makes an instance that does not exist, or that `--no-cache` asks to start anew.
+fn fill(store: &Store, cache: &CacheMount, instance: &Instance) -> Result<(), Error> {
+    let directory = instance.directory();
+    if directory.exists() {
+        if !(cache.fresh && instance.is_alone()) {
+            return Ok(());
+        }
+        std::fs::remove_dir_all(directory).map_err(Error::io("empty cache mount", directory))?;
+    }
+    // Made under another name first: a directory that exists is complete.
+    let making = directory.with_extension("new");
+    if making.exists() {
+        std::fs::remove_dir_all(&making).map_err(Error::io("empty cache mount", &making))?;
+    }
+    std::fs::create_dir_all(&making).map_err(Error::io("create cache mount", &making))?;
+    seed(store, cache, &making)?;
+    std::os::unix::fs::chown(&making, Some(cache.uid), Some(cache.gid)).map_err(Error::io("change owner of", &making))?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(cache.mode);
+    std::fs::set_permissions(&making, mode).map_err(Error::io("change mode of", &making))?;
+    std::fs::rename(&making, directory).map_err(Error::io("create cache mount", directory))
+}
+
+/// Copies what a fresh instance starts with.
+fn seed(store: &Store, cache: &CacheMount, directory: &Path) -> Result<(), Error> {
+    let Some((_, merged, path)) = &cache.seed else { return Ok(()) };
+    let tree = store.tree(&merged.digest)?.ok_or(Error::LayerGone(merged.digest))?;
+    let found = farm_tree::resolve::resolve(store, &tree, path.as_bytes())?;
+    let Some(root) = found.node.and_then(|node| node.as_directory().cloned()) else {
+        let message = format!("cache mount `{}`: source `{path}` is not a directory", cache.id);
+        return Err(Error::User { message, hint: None });
+    };
+    let subtree = farm_tree::Tree { root };
+    store.put_tree(&subtree)?;
+    let source = store.materialise(&subtree)?;
+    let status = Command::new("cp").args(["-a", "--reflink=auto", "--"]).arg(source.join(".")).arg(directory).status();
+    match status.map_err(Error::io("run `cp` for", directory))? {
+        status if status.success() => Ok(()),
+        status => Err(Error::io("seed cache mount", directory)(std::io::Error::other(format!("`cp` failed: {status}")))),
+    }
+}

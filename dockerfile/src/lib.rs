@@ -21,6 +21,6 @@ pub mod parser;
 
 pub use ast::{Ast, Directive, DirectiveName, Flag, Heredoc, Node, Word};
 pub use diagnostic::{Diagnostic, Error, Severity, Span};
-pub use lower::{Lowered, NamedContext, NoCache, Options, Prepared, prepare};
+pub use lower::{Lowered, NamedContext, NoCache, Options, Prepared, prepare, prepare_source};
 pub use expand::{ExpandError, Expander, Expansion, Quotes};
 pub use parser::{parse, parse_up_to_error};

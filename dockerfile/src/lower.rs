@@ -35,6 +35,8 @@ pub use options::{NamedContext, NoCache, Options};
 
 use crate::ast::Ast;
 use crate::diagnostic::{Diagnostic, Error};
+use crate::instruction;
+use crate::parser::parse_up_to_error;
 use plan::Plan;
 
 /// What lowering makes.
@@ -54,4 +56,17 @@ pub struct Lowered {
 /// Whatever is wrong with any line of any stage, unless only the value of a variable could tell.
 pub fn prepare(ast: &Ast, options: Options) -> Result<Prepared, Error> {
     Prepared::new(Plan::new(ast, options)?)
+}
+
+/// As [`prepare`], from the bytes of a file; what is wrong first in the file is reported first.
+///
+/// # Errors
+/// As [`prepare`], and what is no Dockerfile at all.
+pub fn prepare_source(source: &[u8], options: Options) -> Result<Prepared, Error> {
+    let (ast, error) = parse_up_to_error(source);
+    if let Some(error) = error {
+        ast.nodes.iter().try_for_each(|node| instruction::parse(node).map(|_| ()))?;
+        return Err(error);
+    }
+    prepare(&ast, options)
 }

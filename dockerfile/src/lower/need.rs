@@ -45,7 +45,7 @@ impl Prepared {
             let starts_from_it = matches!(&stage.base, PlannedBase::Image(base) if base == image);
             if stage.state == StageState::Needed && starts_from_it && stage.triggers.is_empty() {
                 let triggers = self.triggers_of(index)?;
-                let needed = self.references(index, triggers.iter().map(|trigger| &trigger.instruction))?;
+                let needed = self.references_of_triggers(index, &triggers)?;
                 self.plan.stages[index].triggers = triggers;
                 self.need(needed)?;
             }
@@ -77,9 +77,8 @@ impl Prepared {
                 continue;
             }
             let triggers = self.triggers_of(index)?;
-            let instructions = triggers.iter().map(|trigger| &trigger.instruction);
-            let instructions = instructions.chain(&self.plan.stages[index].instructions);
-            pending.extend(self.references(index, instructions)?);
+            pending.extend(self.references_of_triggers(index, &triggers)?);
+            pending.extend(self.references(index, self.plan.stages[index].instructions.iter())?);
             self.plan.stages[index].triggers = triggers;
         }
         Ok(())
@@ -103,6 +102,18 @@ impl Prepared {
                 texts.iter().map(|text| image_trigger(text, stage.span)).collect()
             }
         }
+    }
+
+    fn references_of_triggers(&self, index: usize, triggers: &[Trigger]) -> Result<Vec<usize>, Error> {
+        let mut needed = Vec::new();
+        for Trigger { instruction, place } in triggers {
+            let found = self.references(index, std::iter::once(instruction));
+            needed.extend(found.map_err(|error| match place {
+                TriggerPlace::Here => error,
+                TriggerPlace::Image => in_trigger(&error, self.plan.stages[index].span),
+            })?);
+        }
+        Ok(needed)
     }
 
     /// The stages that instructions of stage `index` read; all of them must come before it.

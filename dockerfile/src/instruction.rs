@@ -42,6 +42,15 @@ pub struct Instruction {
     pub comments: Vec<String>,
 }
 
+impl Instruction {
+    /// What a comment directly above says about `name`: the text of a line that begins with it.
+    pub fn documentation(&self, name: &str) -> Option<&str> {
+        let about = |line: &'_ str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' '));
+        let line = self.comments.iter().find(|line| about(line)).filter(|_| !name.is_empty())?;
+        Some(&line[name.len() + 1..])
+    }
+}
+
 /// The instructions.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Kind {
@@ -130,7 +139,12 @@ pub fn parse(node: &Node) -> Result<Instruction, Error> {
         "user" => Kind::User(metadata::single(node, "USER")?),
         "volume" => Kind::Volume(metadata::volume(node)?),
         "workdir" => Kind::Workdir(metadata::single(node, "WORKDIR")?),
-        _ => return Err(Error::new(node.keyword_span, format!("unknown instruction: {}", node.original_keyword))),
+        _ => {
+            return Err(Error::new(
+                node.keyword_span,
+                format!("unknown instruction: {}", node.original_keyword),
+            ));
+        }
     };
     let Node { original, span, comments, .. } = node;
     Ok(Instruction { kind, original: original.clone(), span: *span, comments: comments.clone() })

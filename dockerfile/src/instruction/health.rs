@@ -43,8 +43,11 @@ impl Health {
             }
             "CMD" => test(node, command)?,
             other => {
-                return Err(Error::new(kind.span, format!("Unknown type \"{other}\" in HEALTHCHECK (try CMD)"))
-                    .with_hint("write `HEALTHCHECK CMD command` or `HEALTHCHECK NONE`"));
+                return Err(Error::new(
+                    kind.span,
+                    format!("Unknown type \"{other}\" in HEALTHCHECK (try CMD)"),
+                )
+                .with_hint("write `HEALTHCHECK CMD command` or `HEALTHCHECK NONE`"));
             }
         };
         Ok(Self(Healthcheck {

@@ -138,8 +138,11 @@ impl MountSpec {
                 return Err(spec.unknown_key(&lower, &text, value.is_some()));
             };
             if value.is_none() && !matches!(key, Key::ReadOnly | Key::ReadWrite | Key::Required) {
-                return Err(Error::new(word.span, format!("invalid field '{text}' must be a key=value pair"))
-                    .with_hint(format!("write `{lower}=value`")));
+                return Err(Error::new(
+                    word.span,
+                    format!("invalid field '{text}' must be a key=value pair"),
+                )
+                .with_hint(format!("write `{lower}=value`")));
             }
             if let (Key::From, Some(value)) = (key, &value) {
                 spec.from = Some(from_value(value, word.span)?).filter(|from| !from.text.is_empty());
@@ -168,24 +171,26 @@ impl MountSpec {
         for field in self.fields.iter().filter(|field| !matches!(field.key, Key::Type | Key::From)) {
             let value = value_of(field)?;
             self.check_allowed(field, options.kind)?;
-            self.set(&mut options, field, value)?;
+            self.set(&mut options, field, value.as_deref())?;
         }
         self.check_whole(&options)?;
         Ok(options)
     }
 
-    fn set(&self, options: &mut MountOptions, field: &Field, value: Option<String>) -> Result<(), Error> {
-        let text = value.as_deref().unwrap_or_default();
+    fn set(&self, options: &mut MountOptions, field: &Field, value: Option<&str>) -> Result<(), Error> {
+        let text = value.unwrap_or_default();
         match field.key {
             Key::Type | Key::From => {}
             Key::Source => text.clone_into(&mut options.source),
             Key::Target => text.clone_into(&mut options.target),
             Key::Id => text.clone_into(&mut options.id),
             Key::Env => options.env = Some(text.to_owned()).filter(|name| !name.is_empty()),
-            Key::ReadOnly => options.read_only = Some(self.truth(field, value.as_deref())?),
-            Key::ReadWrite => options.read_only = Some(!self.truth(field, value.as_deref())?),
-            Key::Required => options.required = self.truth(field, value.as_deref())?,
-            Key::Size => options.size = Some(bytes(text).ok_or_else(|| self.bad_value(field, text, "such as `64m`"))?),
+            Key::ReadOnly => options.read_only = Some(self.truth(field, value)?),
+            Key::ReadWrite => options.read_only = Some(!self.truth(field, value)?),
+            Key::Required => options.required = self.truth(field, value)?,
+            Key::Size => {
+                options.size = Some(bytes(text).ok_or_else(|| self.bad_value(field, text, "such as `64m`"))?);
+            }
             Key::Sharing => options.sharing = Some(self.sharing(text)?),
             Key::Mode => options.mode = Some(self.number(field, text, 8)?),
             Key::Uid => options.uid = Some(self.number(field, text, 10)?),
@@ -200,7 +205,12 @@ impl MountSpec {
             return Ok(*kind);
         }
         let error = Error::new(self.span, format!("unsupported mount type \"{text}\""));
-        Err(suggest(error, &lower, TYPES.iter().map(|(name, _)| *name), "one of bind, cache, tmpfs, secret and ssh"))
+        Err(suggest(
+            error,
+            &lower,
+            TYPES.iter().map(|(name, _)| *name),
+            "one of bind, cache, tmpfs, secret and ssh",
+        ))
     }
 
     fn sharing(&self, text: &str) -> Result<farm_model::op::Sharing, Error> {
@@ -211,7 +221,12 @@ impl MountSpec {
             "locked" => Ok(Sharing::Locked),
             lower => {
                 let error = Error::new(self.span, format!("unsupported sharing value \"{text}\""));
-                Err(suggest(error, lower, ["shared", "private", "locked"], "one of shared, private and locked"))
+                Err(suggest(
+                    error,
+                    lower,
+                    ["shared", "private", "locked"],
+                    "one of shared, private and locked",
+                ))
             }
         }
     }
@@ -229,7 +244,8 @@ impl MountSpec {
         let number = digits.then(|| u32::from_str_radix(text, radix).ok()).flatten();
         number.ok_or_else(|| {
             let hint = if radix == 8 { "an octal number, such as `0755`" } else { "a number" };
-            Error::new(self.span, format!("invalid value {text} for {}", field.text)).with_hint(format!("give {hint}"))
+            Error::new(self.span, format!("invalid value {text} for {}", field.text))
+                .with_hint(format!("give {hint}"))
         })
     }
 
@@ -278,20 +294,25 @@ impl MountSpec {
             | Key::Gid
             | Key::Env => return Ok(()),
         };
-        Err(Error::new(self.span, message).with_hint(format!("remove `{}`, or change the type of the mount", field.text)))
+        Err(Error::new(self.span, message)
+            .with_hint(format!("remove `{}`, or change the type of the mount", field.text)))
     }
 
     fn check_whole(&self, options: &MountOptions) -> Result<(), Error> {
         let message = match options.kind {
             MountType::Secret if self.from.is_some() => "secret mount should not have a from",
-            MountType::Secret if options.source.is_empty() && options.target.is_empty() && options.id.is_empty() => {
+            MountType::Secret
+                if options.source.is_empty() && options.target.is_empty() && options.id.is_empty() =>
+            {
                 "invalid secret mount. one of source, target required"
             }
             MountType::Secret if !options.source.is_empty() && !options.id.is_empty() => {
                 "both source and id can't be set"
             }
             MountType::Ssh if !options.source.is_empty() => "ssh mount should not have a source",
-            MountType::Bind | MountType::Cache | MountType::Tmpfs | MountType::Secret | MountType::Ssh => return Ok(()),
+            MountType::Bind | MountType::Cache | MountType::Tmpfs | MountType::Secret | MountType::Ssh => {
+                return Ok(());
+            }
         };
         Err(Error::new(self.span, message).with_hint("name it with `id=name`"))
     }
@@ -309,22 +330,22 @@ fn from_value(value: &str, span: Span) -> Result<Word, Error> {
 /// Splits at commas; a field in double quotes may hold commas, and `""` in it is a quote (RFC 4180).
 fn split_fields(word: &Word) -> Result<Vec<String>, Error> {
     let malformed = |what: &str| {
-        Error::new(word.span, format!("failed to parse csv mounts: {what}"))
-            .with_hint("put double quotes around a whole key and value that holds a comma, as in `\"id=a,b\"`")
+        Error::new(word.span, format!("failed to parse csv mounts: {what}")).with_hint(
+            "put double quotes around a whole key and value that holds a comma, as in `\"id=a,b\"`",
+        )
     };
     let mut fields = Vec::new();
     let mut rest = word.text.as_str();
     loop {
-        let (field, behind) = match rest.strip_prefix('"') {
-            Some(quoted) => quoted_field(quoted).ok_or_else(|| malformed("a quote is not closed"))?,
-            None => {
-                let end = rest.find(',').unwrap_or(rest.len());
-                let field = &rest[..end];
-                if field.contains('"') {
-                    return Err(malformed("a quote within a field"));
-                }
-                (field.to_owned(), &rest[end..])
+        let (field, behind) = if let Some(quoted) = rest.strip_prefix('"') {
+            quoted_field(quoted).ok_or_else(|| malformed("a quote is not closed"))?
+        } else {
+            let end = rest.find(',').unwrap_or(rest.len());
+            let field = &rest[..end];
+            if field.contains('"') {
+                return Err(malformed("a quote within a field"));
             }
+            (field.to_owned(), &rest[end..])
         };
         fields.push(field);
         match behind.strip_prefix(',') {
@@ -395,7 +416,8 @@ mod tests {
 
     #[test]
     fn keys_and_synonyms_set_the_same_option() {
-        let options = evaluated("type=cache,dst=/c,src=s,rw=false,sharing=locked,mode=0700,uid=1,gid=2").unwrap();
+        let options =
+            evaluated("type=cache,dst=/c,src=s,rw=false,sharing=locked,mode=0700,uid=1,gid=2").unwrap();
         assert_eq!(options.kind, MountType::Cache);
         assert_eq!((options.target.as_str(), options.source.as_str()), ("/c", "s"));
         assert_eq!(options.read_only, Some(true));

@@ -22,8 +22,11 @@ impl Onbuild {
         flags::none(node)?;
         if matches!(trigger.keyword.as_str(), "from" | "maintainer") {
             let name = trigger.keyword.to_ascii_uppercase();
-            return Err(Error::new(trigger.keyword_span, format!("{name} isn't allowed as an ONBUILD trigger"))
-                .with_hint("a trigger is any other instruction"));
+            return Err(Error::new(
+                trigger.keyword_span,
+                format!("{name} isn't allowed as an ONBUILD trigger"),
+            )
+            .with_hint("a trigger is any other instruction"));
         }
         let mut expression = trigger.original.clone();
         for heredoc in &trigger.heredocs {

@@ -46,7 +46,12 @@ impl Run {
             return Err(Error::new(node.span, "RUN requires at least one argument")
                 .with_hint("write the command that is to be run"));
         }
-        Ok(Self { command: CommandLine::new(node), mounts, network: network(flags.text("network"))?, flags: names })
+        Ok(Self {
+            command: CommandLine::new(node),
+            mounts,
+            network: network(flags.text("network"))?,
+            flags: names,
+        })
     }
 }
 

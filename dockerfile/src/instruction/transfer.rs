@@ -67,8 +67,11 @@ impl Transfer {
         let own: &[_] = if add { &ADD_ONLY } else { &COPY_ONLY };
         let flags = Flags::parse(node, &[&COMMON, own].concat())?;
         if heredoc_word(node, destination)?.is_some() {
-            return Err(Error::new(destination.span, format!("{name} cannot accept a heredoc as a destination"))
-                .with_hint("the last argument is the path to copy to"));
+            return Err(Error::new(
+                destination.span,
+                format!("{name} cannot accept a heredoc as a destination"),
+            )
+            .with_hint("the last argument is the path to copy to"));
         }
         let (inline, sources) = split_sources(node, sources)?;
         let from = flags.text("from");

@@ -143,8 +143,11 @@ impl<'a> Lowering<'a> {
             PlannedBase::Stage(base) => {
                 let Some(outcome) = self.outcomes.get(base).cloned() else {
                     let name = plan.stages[*base].display_name(*base);
-                    return Err(Error::new(planned.span, format!("stage `{name}` was not built before this one"))
-                        .with_hint("move it up"));
+                    return Err(Error::new(
+                        planned.span,
+                        format!("stage `{name}` was not built before this one"),
+                    )
+                    .with_hint("move it up"));
                 };
                 self.charge(outcome.variables.visible().bytes(), planned.span)?;
                 (Base::Stage(stage_id(*base)), outcome)
@@ -178,8 +181,11 @@ impl<'a> Lowering<'a> {
         if self.bytes <= MAX_GRAPH_BYTES {
             return Ok(());
         }
-        Err(Error::new(span, format!("the expanded steps of this Dockerfile are larger than {MAX_GRAPH_BYTES} bytes"))
-            .with_hint("use fewer steps, or smaller variables"))
+        Err(Error::new(
+            span,
+            format!("the expanded steps of this Dockerfile are larger than {MAX_GRAPH_BYTES} bytes"),
+        )
+        .with_hint("use fewer steps, or smaller variables"))
     }
 }
 

@@ -13,8 +13,9 @@ pub(super) fn check(text: &str, span: Span) -> Result<(), Error> {
     if valid {
         return Ok(());
     }
-    let message =
-        format!("invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777, or symbolic");
+    let message = format!(
+        "invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777, or symbolic"
+    );
     Err(Error::new(span, message).with_hint("write a mode such as `0755`, `go-w` or `u=rwX,go=rX`"))
 }
 
@@ -35,7 +36,19 @@ mod tests {
 
     #[test]
     fn octal_and_symbolic_modes_are_told_from_nonsense() {
-        for text in ["0", "755", "07777", "go-w", "u=rw,g=r,o=r", "a+X", "u+rw,g+r,o-x,o+w", "+x", "u=g", "u+r-w", "a="] {
+        for text in [
+            "0",
+            "755",
+            "07777",
+            "go-w",
+            "u=rw,g=r,o=r",
+            "a+X",
+            "u+rw,g+r,o-x,o+w",
+            "+x",
+            "u=g",
+            "u+r-w",
+            "a=",
+        ] {
             assert!(check(text, Span::at(1, 1)).is_ok(), "{text}");
         }
         for text in ["64a", "10000", "", "u", "rw", "u+q", "u+r,", "99999999999999"] {

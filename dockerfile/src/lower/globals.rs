@@ -82,15 +82,18 @@ pub(super) fn source_date_epoch(
     if let Some(Named::Directory(_)) = options.context(value, options.target_platform()) {
         return Ok(None);
     }
-    let named = |(name, _): &&(Option<&Word>, _)| name.is_some_and(|name| name.text.eq_ignore_ascii_case(value));
+    let named =
+        |(name, _): &&(Option<&Word>, _)| name.is_some_and(|name| name.text.eq_ignore_ascii_case(value));
     let Some((name, instructions)) = stages.iter().find(named) else {
         return Err(Error::new(span, format!("invalid {EPOCH}: {value}")).with_hint(EPOCH_HINT));
     };
     let span = name.map_or(span, |name| name.span);
-    let is_remote = |instruction: &Instruction| match &instruction.kind {
-        Kind::Transfer(transfer) => transfer.add && transfer.sources.iter().all(|source| source.text.contains("://")),
-        Kind::Arg(_) => true,
-        _ => false,
+    let is_remote = |instruction: &Instruction| {
+        if let Kind::Transfer(transfer) = &instruction.kind {
+            transfer.add && transfer.sources.iter().all(|source| source.text.contains("://"))
+        } else {
+            matches!(instruction.kind, Kind::Arg(_))
+        }
     };
     let message = if instructions.iter().all(is_remote) {
         format!("a stage as the value of {EPOCH} is not supported yet: `{value}`")

@@ -1,7 +1,7 @@
 //! `RUN --mount`: the defaults of each type.
 
-use farm_model::op::{Mount, MountKind, Origin, Sharing};
 use farm_model::ContextName;
+use farm_model::op::{Mount, MountKind, Origin, Sharing};
 
 use super::paths;
 use super::stage::StageBuilder;
@@ -26,9 +26,10 @@ impl StageBuilder<'_, '_> {
             let mount = match options.kind {
                 MountType::Bind => self.bind(spec, &options, origin)?,
                 MountType::Cache => self.cache(spec, &options, origin)?,
-                MountType::Tmpfs => {
-                    Mount { target: self.mount_target(spec, &options.target)?, kind: MountKind::Tmpfs { size: options.size } }
-                }
+                MountType::Tmpfs => Mount {
+                    target: self.mount_target(spec, &options.target)?,
+                    kind: MountKind::Tmpfs { size: options.size },
+                },
                 MountType::Secret => self.secret(spec, &options)?,
                 MountType::Ssh => {
                     let mount = self.agent(spec, &options, agents)?;
@@ -50,8 +51,11 @@ impl StageBuilder<'_, '_> {
         if let Origin::Stage(stage) = &origin
             && usize::try_from(stage.0).unwrap_or(usize::MAX) >= self.index
         {
-            let message = format!("cannot mount from stage \"{}\", it needs to be defined before this one", word.text);
-            return Err(Error::new(word.span, message).with_hint("move the stage up, above the one that reads it"));
+            let message =
+                format!("cannot mount from stage \"{}\", it needs to be defined before this one", word.text);
+            return Err(
+                Error::new(word.span, message).with_hint("move the stage up, above the one that reads it")
+            );
         }
         Ok(Some(origin))
     }
@@ -75,7 +79,12 @@ impl StageBuilder<'_, '_> {
         Ok(Mount { target: self.mount_target(spec, &options.target)?, kind })
     }
 
-    fn cache(&self, spec: &MountSpec, options: &MountOptions, origin: Option<Origin>) -> Result<Mount, Error> {
+    fn cache(
+        &self,
+        spec: &MountSpec,
+        options: &MountOptions,
+        origin: Option<Origin>,
+    ) -> Result<Mount, Error> {
         let id = if options.id.is_empty() { paths::clean(&options.target) } else { options.id.clone() };
         let namespace = self.shared.plan.options.build_args.get("BUILDKIT_CACHE_MOUNT_NS");
         let kind = MountKind::Cache {

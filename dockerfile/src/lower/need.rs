@@ -67,7 +67,9 @@ impl Prepared {
                 stage.state = StageState::Needed;
             }
             match base {
-                PlannedBase::Image(image) if !self.configs.contains_key(&image) && !self.wanted.contains(&image) => {
+                PlannedBase::Image(image)
+                    if !self.configs.contains_key(&image) && !self.wanted.contains(&image) =>
+                {
                     self.wanted.push(image);
                 }
                 PlannedBase::Stage(base) => pending.push(base),
@@ -137,10 +139,12 @@ impl Prepared {
 
 /// The words by which an instruction names stages or images to read.
 fn sources(instruction: &Instruction) -> Vec<&Word> {
-    match &instruction.kind {
-        Kind::Transfer(transfer) => transfer.from.iter().collect(),
-        Kind::Run(run) => run.mounts.iter().filter_map(|mount| mount.from.as_ref()).collect(),
-        _ => Vec::new(),
+    if let Kind::Transfer(transfer) = &instruction.kind {
+        transfer.from.iter().collect()
+    } else if let Kind::Run(run) = &instruction.kind {
+        run.mounts.iter().filter_map(|mount| mount.from.as_ref()).collect()
+    } else {
+        Vec::new()
     }
 }
 

@@ -64,7 +64,9 @@ impl Options {
     ///
     /// `busybox`, `busybox:latest` and `docker.io/library/busybox` are the same name.
     pub(crate) fn context(&self, name: &str, platform: &Platform) -> Option<Named> {
-        if self.contexts.is_empty() || ["scratch", "context"].iter().any(|word| name.eq_ignore_ascii_case(word)) {
+        if self.contexts.is_empty()
+            || ["scratch", "context"].iter().any(|word| name.eq_ignore_ascii_case(word))
+        {
             return None;
         }
         let wanted = normalised(name);
@@ -80,7 +82,9 @@ impl Options {
             let named = || named(key, context);
             match key_platform {
                 None => general = general.or_else(|| Some(named())),
-                Some(text) if text.parse().is_ok_and(|parsed: Platform| parsed == *platform) => return Some(named()),
+                Some(text) if text.parse().is_ok_and(|parsed: Platform| parsed == *platform) => {
+                    return Some(named());
+                }
                 Some(_) => {}
             }
         }
@@ -130,7 +134,9 @@ pub(crate) enum Named {
 fn named(key: &str, context: &NamedContext) -> Named {
     match context {
         NamedContext::Directory => Named::Directory(ContextName(key.to_owned())),
-        NamedContext::Image(ImageSource::Registry(reference)) if reference.familiar() == "scratch:latest" => Named::Scratch,
+        NamedContext::Image(ImageSource::Registry(reference)) if reference.familiar() == "scratch:latest" => {
+            Named::Scratch
+        }
         NamedContext::Image(source) => Named::Image(source.clone()),
     }
 }

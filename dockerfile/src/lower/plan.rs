@@ -148,7 +148,15 @@ impl Plan {
         if let Some(name) = &from.name {
             self.register(name);
         }
-        self.stages.push(PlannedStage { name, span, base, platform, state, instructions, triggers: Vec::new() });
+        self.stages.push(PlannedStage {
+            name,
+            span,
+            base,
+            platform,
+            state,
+            instructions,
+            triggers: Vec::new(),
+        });
         Ok(())
     }
 
@@ -160,7 +168,8 @@ impl Plan {
         }
         if self.names.insert(text.clone(), self.stages.len()).is_some() {
             let warning = Diagnostic::warning(name.span, format!("stage name `{text}` is used twice"));
-            self.warnings.push(warning.with_hint("the later stage is meant from here on; choose another name"));
+            self.warnings
+                .push(warning.with_hint("the later stage is meant from here on; choose another name"));
         }
     }
 
@@ -202,11 +211,15 @@ impl Plan {
     }
 
     fn image(&self, word: &Word, platform: Platform) -> Result<PlannedBase, Error> {
-        let reference: Reference = word.text.parse().map_err(|error: farm_model::reference::InvalidReference| {
-            let message = format!("failed to parse stage name \"{}\": invalid reference format: {}", word.text, error.reason);
-            let names = self.names.keys().map(String::as_str);
-            suggest(Error::new(word.span, message), &word.text, names, "name a stage or an image")
-        })?;
+        let reference: Reference =
+            word.text.parse().map_err(|error: farm_model::reference::InvalidReference| {
+                let message = format!(
+                    "failed to parse stage name \"{}\": invalid reference format: {}",
+                    word.text, error.reason
+                );
+                let names = self.names.keys().map(String::as_str);
+                suggest(Error::new(word.span, message), &word.text, names, "name a stage or an image")
+            })?;
         if let Some(named) = self.options.context(&word.text, &platform) {
             return Ok(named_base(named, platform));
         }
@@ -218,7 +231,8 @@ impl Plan {
         if let Ok(number) = word.text.parse::<i64>() {
             let index = usize::try_from(number).ok().filter(|index| *index < self.stages.len());
             return index.map(|index| self.stage_as_source(index)).ok_or_else(|| {
-                let hint = format!("the stages are numbered from 0 to {}", self.stages.len().saturating_sub(1));
+                let hint =
+                    format!("the stages are numbered from 0 to {}", self.stages.len().saturating_sub(1));
                 Error::new(word.span, format!("invalid stage index {number}")).with_hint(hint)
             });
         }
@@ -275,14 +289,17 @@ fn split(ast: &Ast) -> Result<(Vec<Instruction>, Vec<Found>), Error> {
             (kind, Some(stage)) => stage.instructions.push(Instruction { kind, ..instruction }),
             (kind @ Kind::Arg(_), None) => globals.push(Instruction { kind, ..instruction }),
             (kind, None) => {
-                let message = format!("no build stage in current context: `{}` before the first `FROM`", kind.name());
+                let message =
+                    format!("no build stage in current context: `{}` before the first `FROM`", kind.name());
                 return Err(Error::new(instruction.span, message).with_hint("begin with `FROM image`"));
             }
         }
     }
     if stages.is_empty() {
         let span = ast.nodes.first().map_or(Span::at(1, 1), |node| node.span);
-        return Err(Error::new(span, "dockerfile contains no stages to build").with_hint("add a `FROM image` line"));
+        return Err(
+            Error::new(span, "dockerfile contains no stages to build").with_hint("add a `FROM image` line")
+        );
     }
     Ok((globals, stages))
 }
@@ -316,7 +333,11 @@ fn parse_platform(text: &str, own: &Platform) -> Option<Platform> {
     if systems.contains(&text.to_ascii_lowercase().as_str()) {
         return format!("{text}/{}", own.architecture).parse().ok();
     }
-    let architectures =
-        ["amd64", "x86_64", "x86-64", "arm64", "aarch64", "arm", "386", "i386", "ppc64le", "riscv64", "s390x", "mips64le"];
-    architectures.contains(&text.to_ascii_lowercase().as_str()).then(|| format!("{}/{text}", own.os).parse().ok())?
+    let architectures = [
+        "amd64", "x86_64", "x86-64", "arm64", "aarch64", "arm", "386", "i386", "ppc64le", "riscv64", "s390x",
+        "mips64le",
+    ];
+    architectures
+        .contains(&text.to_ascii_lowercase().as_str())
+        .then(|| format!("{}/{text}", own.os).parse().ok())?
 }

@@ -14,7 +14,8 @@ impl Ports {
     /// Reads `[[address:]host:]container[/protocol]`; only the container's side counts.
     pub(super) fn parse(text: &str, span: Span) -> Result<Self, Error> {
         let invalid = |message: String| {
-            Error::new(span, message).with_hint("write a port or range and a protocol, such as `80` or `8000-8010/udp`")
+            Error::new(span, message)
+                .with_hint("write a port or range and a protocol, such as `80` or `8000-8010/udp`")
         };
         let (outside, inside) = match text.rsplit_once(':') {
             Some((outside, inside)) => (Some(outside), inside),
@@ -47,7 +48,8 @@ impl Ports {
 }
 
 fn range(text: &str) -> Option<(u16, u16)> {
-    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    let number =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
     match text.split_once('-') {
         None => number(text).map(|port| (port, port)),
         Some((first, last)) => number(first).zip(number(last)).filter(|(first, last)| first <= last),
@@ -66,7 +68,9 @@ fn check_outside(text: &str, (first, last): (u16, u16)) -> Result<(), String> {
     }
     let (host_first, host_last) = range(host).ok_or_else(|| format!("invalid hostPort: {host}"))?;
     if host_last - host_first != last - first && first != last {
-        return Err(format!("invalid ranges specified for container and host Ports: {first}-{last} and {host}"));
+        return Err(format!(
+            "invalid ranges specified for container and host Ports: {first}-{last} and {host}"
+        ));
     }
     Ok(())
 }
@@ -90,7 +94,9 @@ mod tests {
 
     #[test]
     fn what_is_no_port_is_refused() {
-        for text in ["", "x", "/tcp", "80/icmp", "70000", "2-1", "1-2-3", "x:80", "300.1.1.1:1:1", "1-3:4-5", "+1"] {
+        for text in
+            ["", "x", "/tcp", "80/icmp", "70000", "2-1", "1-2-3", "x:80", "300.1.1.1:1:1", "1-3:4-5", "+1"]
+        {
             assert!(each(text).is_err(), "{text}");
         }
     }

@@ -1,7 +1,7 @@
 //! `RUN`: what is run, and what it sees.
 
-use farm_model::op::{Network, Run};
 use farm_model::Op;
+use farm_model::op::{Network, Run};
 
 use super::history;
 use super::stage::{Effect, StageBuilder};
@@ -33,7 +33,9 @@ impl StageBuilder<'_, '_> {
         let mounts = self.mounts(&run.mounts)?;
         let options = &self.shared.plan.options;
         let mut env = self.outcome.variables.visible().entries().to_vec();
-        if let Some(socket) = mounts.agent_socket.filter(|_| !env.iter().any(|(name, _)| name == "SSH_AUTH_SOCK")) {
+        if let Some(socket) =
+            mounts.agent_socket.filter(|_| !env.iter().any(|(name, _)| name == "SSH_AUTH_SOCK"))
+        {
             env.push(("SSH_AUTH_SOCK".to_owned(), socket));
         }
         let hostname = options.build_args.get("BUILDKIT_SANDBOX_HOSTNAME").or(options.hostname.as_ref());
@@ -49,7 +51,10 @@ impl StageBuilder<'_, '_> {
                 NetworkMode::None => Network::None,
                 NetworkMode::Host => Network::Host,
             },
-            hostname: hostname.filter(|name| !name.is_empty()).map_or(DEFAULT_HOSTNAME, String::as_str).to_owned(),
+            hostname: hostname
+                .filter(|name| !name.is_empty())
+                .map_or(DEFAULT_HOSTNAME, String::as_str)
+                .to_owned(),
             extra_hosts: options.extra_hosts.clone(),
             shm_size: options.shm_size,
             ulimits: options.ulimits.clone(),
@@ -65,7 +70,8 @@ impl StageBuilder<'_, '_> {
             files: Vec::new(),
             remark: None,
         };
-        let (Form::Shell, [first, ..], [line]) = (command.form, &command.heredocs[..], &command.words[..]) else {
+        let (Form::Shell, [first, ..], [line]) = (command.form, &command.heredocs[..], &command.words[..])
+        else {
             return Ok(plain(command));
         };
         let alone = HeredocWord::parse(line).ok().flatten().is_some();
@@ -97,10 +103,13 @@ impl StageBuilder<'_, '_> {
         let mut proxies = Vec::new();
         for name in PROXIES {
             let lower = name.to_ascii_lowercase();
-            let other_case = || given.iter().find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+            let other_case =
+                || given.iter().find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value);
             for spelling in [name, lower.as_str()] {
                 let value = given.get(spelling).or_else(other_case);
-                if let Some(value) = value.filter(|_| self.outcome.variables.visible().get(spelling).is_none()) {
+                if let Some(value) =
+                    value.filter(|_| self.outcome.variables.visible().get(spelling).is_none())
+                {
                     proxies.push((spelling.to_owned(), value.clone()));
                 }
             }
@@ -128,8 +137,11 @@ fn file_name(heredoc: &Heredoc, span: Span) -> Result<&str, Error> {
 /// Refuses what cannot be the name of a file in a directory.
 pub(super) fn check_file_name(word: &Word) -> Result<(), Error> {
     if word.text.contains(['/', '\0']) || matches!(word.text.as_str(), "." | ".." | "") {
-        return Err(Error::new(word.span, format!("the here-document's name `{}` is no file name", word.text))
-            .with_hint("use a terminator such as `EOF`"));
+        return Err(Error::new(
+            word.span,
+            format!("the here-document's name `{}` is no file name", word.text),
+        )
+        .with_hint("use a terminator such as `EOF`"));
     }
     Ok(())
 }

@@ -3,9 +3,9 @@
 use crate::diagnostic::{Error, Span};
 
 const NAMES: [&str; 37] = [
-    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE", "POLL",
-    "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1",
-    "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN", "RTMAX", "UNUSED",
+    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE",
+    "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU",
+    "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN", "RTMAX", "UNUSED",
 ];
 
 /// Checks a signal's name, with or without `SIG`, or its number.
@@ -25,7 +25,8 @@ pub(super) fn check(text: &str, span: Span) -> Result<(), Error> {
 
 fn is_real_time(name: &str) -> bool {
     let offset = |prefix| name.strip_prefix(prefix).and_then(|rest: &str| rest.parse::<u32>().ok());
-    offset("RTMIN+").is_some_and(|n| (1..=15).contains(&n)) || offset("RTMAX-").is_some_and(|n| (1..=14).contains(&n))
+    offset("RTMIN+").is_some_and(|n| (1..=15).contains(&n))
+        || offset("RTMAX-").is_some_and(|n| (1..=14).contains(&n))
 }
 
 #[cfg(test)]

@@ -117,7 +117,8 @@ impl<'a, 'b> StageBuilder<'a, 'b> {
             name,
             created_by,
             author: self.outcome.config.author.clone(),
-            lines: (place == TriggerPlace::Here).then_some((instruction.span.line, instruction.span.end_line)),
+            lines: (place == TriggerPlace::Here)
+                .then_some((instruction.span.line, instruction.span.end_line)),
             op,
         };
         self.steps.push(step);
@@ -137,7 +138,8 @@ impl<'a, 'b> StageBuilder<'a, 'b> {
     }
 
     fn display(&self, instruction: &Instruction) -> String {
-        let rest = instruction.original.trim_start().split_once(char::is_whitespace).map_or("", |(_, rest)| rest);
+        let rest =
+            instruction.original.trim_start().split_once(char::is_whitespace).map_or("", |(_, rest)| rest);
         format!("{} {}", instruction.kind.name(), self.expansions().display(rest.trim_start()))
     }
 

@@ -14,7 +14,11 @@ use crate::diagnostic::Error;
 use crate::instruction::{Instruction, Transfer};
 
 impl StageBuilder<'_, '_> {
-    pub(super) fn transfer(&mut self, transfer: &Transfer, instruction: &Instruction) -> Result<Effect, Error> {
+    pub(super) fn transfer(
+        &mut self,
+        transfer: &Transfer,
+        instruction: &Instruction,
+    ) -> Result<Effect, Error> {
         let from = match &transfer.from {
             Some(word) => {
                 let origin = self.shared.origin(word)?;
@@ -32,7 +36,8 @@ impl StageBuilder<'_, '_> {
         if let (Some(mode), Some(word)) = (&chmod, &transfer.chmod) {
             chmod::check(mode, word.span)?;
         }
-        let texts = transfer.sources.iter().map(|word| expansions.word(word)).collect::<Result<Vec<_>, _>>()?;
+        let texts =
+            transfer.sources.iter().map(|word| expansions.word(word)).collect::<Result<Vec<_>, _>>()?;
         let checksum = self.checksum(transfer, &texts)?;
         let mut sources = Vec::with_capacity(texts.len() + transfer.inline.len());
         for (text, word) in texts.iter().zip(&transfer.sources) {
@@ -97,7 +102,12 @@ fn unpack(transfer: &Transfer) -> Unpack {
     }
 }
 
-fn source(text: &str, word: &Word, transfer: &Transfer, checksum: Option<OciDigest>) -> Result<Source, Error> {
+fn source(
+    text: &str,
+    word: &Word,
+    transfer: &Transfer,
+    checksum: Option<OciDigest>,
+) -> Result<Source, Error> {
     let is_git = is_git(text) || (transfer.keep_git_dir.is_some() && is_url(text));
     if is_git && !transfer.add {
         return Err(Error::new(word.span, "source can't be a git ref for COPY").with_hint("copy local files"));
@@ -115,7 +125,9 @@ fn source(text: &str, word: &Word, transfer: &Transfer, checksum: Option<OciDige
         return Ok(Source::Path(if text.is_empty() { "/".to_owned() } else { text.to_owned() }));
     }
     if !transfer.add {
-        return Err(Error::new(word.span, "source can't be a URL for COPY").with_hint("write ADD in place of COPY"));
+        return Err(
+            Error::new(word.span, "source can't be a URL for COPY").with_hint("write ADD in place of COPY")
+        );
     }
     Ok(Source::Url { url: text.to_owned(), checksum })
 }
@@ -130,7 +142,7 @@ fn is_git(text: &str) -> bool {
         LazyLock::new(|| Regex::new(r"^[a-zA-Z0-9_-]+@[a-zA-Z0-9.-]+:.+$").expect("a valid pattern"));
     if is_url(text) {
         let end = text.find(['#', '?']).unwrap_or(text.len());
-        return text[..end].ends_with(".git");
+        return text[..end].strip_suffix(".git").is_some();
     }
     text.starts_with("git://") || text.starts_with("ssh://") || SCP.is_match(text)
 }
@@ -158,10 +170,14 @@ mod tests {
 
     #[test]
     fn git_addresses_are_told_from_files_and_downloads() {
-        for text in ["https://x.io/a.git", "http://x.io/a.git#v1:dir", "git@x.io:a/b", "ssh://x/a", "git://x/a"] {
+        for text in
+            ["https://x.io/a.git", "http://x.io/a.git#v1:dir", "git@x.io:a/b", "ssh://x/a", "git://x/a"]
+        {
             assert!(is_git(text), "{text}");
         }
-        for text in ["https://x.io/a.tar", "a@b", "github.com/a/b", "dir/file.git", "https://x.io/a.tgz?x=.git"] {
+        for text in
+            ["https://x.io/a.tar", "a@b", "github.com/a/b", "dir/file.git", "https://x.io/a.tgz?x=.git"]
+        {
             assert!(!is_git(text), "{text}");
         }
     }

@@ -12,7 +12,7 @@ use farm_model::op::Ulimit;
 use farm_model::{ImageConfig, ImageSource};
 use serde_json::{Map, Value, json};
 
-use crate::support::{amd64, directory, lower_with, target};
+use crate::support::{amd64, directory, health, lower_with, target};
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -32,7 +32,11 @@ fn base(image: &Image) -> ImageConfig {
 }
 
 fn texts(value: &Value) -> impl Iterator<Item = (String, String)> + '_ {
-    value.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
+    value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
 }
 
 fn options_of(build: &Value) -> Options {
@@ -55,10 +59,6 @@ fn options_of(build: &Value) -> Options {
     options
 }
 
-fn nanoseconds(duration: std::time::Duration) -> Value {
-    json!(u64::try_from(duration.as_nanos()).unwrap())
-}
-
 /// The configuration as JSON, without what is empty.
 fn shown(lowered: &Lowered) -> Map<String, Value> {
     let config = &target(lowered).config;
@@ -66,24 +66,7 @@ fn shown(lowered: &Lowered) -> Map<String, Value> {
     let set = |names: &std::collections::BTreeSet<String>| {
         Value::Object(names.iter().map(|name| (name.clone(), json!({}))).collect())
     };
-    let health = config.healthcheck.as_ref().map(|health| {
-        let mut map = Map::new();
-        map.insert("Test".to_owned(), json!(health.test));
-        for (name, duration) in [
-            ("Interval", health.interval),
-            ("Timeout", health.timeout),
-            ("StartPeriod", health.start_period),
-            ("StartInterval", health.start_interval),
-        ] {
-            if !duration.is_zero() {
-                map.insert(name.to_owned(), nanoseconds(duration));
-            }
-        }
-        if health.retries != 0 {
-            map.insert("Retries".to_owned(), json!(health.retries));
-        }
-        map
-    });
+    let health = config.healthcheck.as_ref().map(health);
     let all = json!({
         "Env": env,
         "Cmd": config.cmd,
@@ -115,7 +98,8 @@ fn is_empty(value: &Value) -> bool {
 
 /// Failures that only a run, a pull or a look at files can find: what fails then is in the graph.
 fn may_fail_later(case: &Value, lowered: &Lowered) -> bool {
-    let mut tokens = case["expect"]["error_contains"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let mut tokens =
+        case["expect"]["error_contains"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let graph = format!("{:?}", lowered.graph);
     tokens.all(|token| graph.contains(token) || token == "exclusion pattern")
 }
@@ -135,13 +119,15 @@ fn check(directory: &Path, case: &Value, failed_early: &mut Vec<String>) -> Resu
             let mut wanted = expect["config"].as_object().cloned().unwrap_or_default();
             wanted.retain(|_, value| !is_empty(value));
             let found = shown(&lowered);
-            let differs = found.iter().any(|(key, value)| wanted.get(key) != Some(value)) || wanted.len() != found.len();
+            let differs = found.iter().any(|(key, value)| wanted.get(key) != Some(value))
+                || wanted.len() != found.len();
             if differs { Err(format!("config {found:?}\n  expected {wanted:?}")) } else { Ok(()) }
         }
         (Ok(lowered), _) if may_fail_later(case, &lowered) => Ok(()),
         (Ok(_), _) => Err("lowered, but the build must fail".to_owned()),
         (Err(error), Some("fail")) => {
-            let shown = format!("{error} {}", error.diagnostic().hint.clone().unwrap_or_default()).to_lowercase();
+            let shown =
+                format!("{error} {}", error.diagnostic().hint.clone().unwrap_or_default()).to_lowercase();
             failed_early.push(format!("{}: {error}", case["id"].as_str().unwrap_or_default()));
             let tokens = expect["error_contains"].as_array().into_iter().flatten().filter_map(Value::as_str);
             let missing: Vec<&str> = tokens.filter(|token| !shown.contains(&token.to_lowercase())).collect();
@@ -166,7 +152,11 @@ fn known_builds_get_the_configuration_that_other_builders_gave_them() {
             problems.push(format!("{} ({}): {problem}", case["id"], case["set"]));
         }
     }
-    println!("{count} builds, {} of them refused as expected:\n{}", failed_early.len(), failed_early.join("\n"));
+    println!(
+        "{count} builds, {} of them refused as expected:\n{}",
+        failed_early.len(),
+        failed_early.join("\n")
+    );
     assert!(problems.is_empty(), "{} of {count} builds differ:\n{}", problems.len(), problems.join("\n"));
     assert!(count > 0, "no case was found");
 }

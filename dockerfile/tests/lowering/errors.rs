@@ -45,7 +45,10 @@ fn flags_are_given_once_and_with_their_kind_of_value() {
 #[test]
 fn the_number_of_arguments_is_checked() {
     for (line, wanted) in [
-        ("COPY a", "COPY requires at least two arguments, but only one was provided. Destination could not be determined"),
+        (
+            "COPY a",
+            "COPY requires at least two arguments, but only one was provided. Destination could not be determined",
+        ),
         ("USER", "USER requires exactly one argument"),
         ("EXPOSE", "EXPOSE requires at least one argument"),
         ("VOLUME [\"\"]", "VOLUME specified can not be an empty string"),
@@ -77,7 +80,10 @@ fn errors_in_stages_that_nobody_needs_are_reported() {
 #[test]
 fn what_is_wrong_first_in_the_file_is_reported_first() {
     assert_eq!(error("FROM scratch\nCOPY a\nFOO\n").0, 2);
-    assert_eq!(message("RUN x\nFROM scratch\n"), "no build stage in current context: `RUN` before the first `FROM`");
+    assert_eq!(
+        message("RUN x\nFROM scratch\n"),
+        "no build stage in current context: `RUN` before the first `FROM`"
+    );
     assert_eq!(message("ARG a=b\n"), "dockerfile contains no stages to build");
 }
 
@@ -133,9 +139,15 @@ fn sources_that_only_add_takes_are_refused_for_copy() {
         ("COPY https://x.io/a /".to_owned(), "source can't be a URL for COPY"),
         ("COPY https://x.io/a.git /".to_owned(), "source can't be a git ref for COPY"),
         ("ADD git@x.io:a /".to_owned(), "ADD from a git repository is not supported yet: `git@x.io:a`"),
-        ("ADD --keep-git-dir https://x.io/a.git /".to_owned(), "ADD --keep-git-dir is not supported yet: `https://x.io/a.git`"),
+        (
+            "ADD --keep-git-dir https://x.io/a.git /".to_owned(),
+            "ADD --keep-git-dir is not supported yet: `https://x.io/a.git`",
+        ),
         (format!("ADD --checksum=sha256:{hash} a /"), "checksum requires HTTP(S) or Git sources"),
-        (format!("ADD --checksum=sha256:{hash} https://x.io/a b /"), "checksum can't be specified for multiple sources"),
+        (
+            format!("ADD --checksum=sha256:{hash} https://x.io/a b /"),
+            "checksum can't be specified for multiple sources",
+        ),
         ("ADD --checksum=md5:1 https://x.io/a /".to_owned(), "invalid checksum `md5:1`"),
     ] {
         assert_eq!(message(&format!("FROM scratch\n{line}\n")), wanted, "{line}");
@@ -178,6 +190,8 @@ fn a_here_document_cannot_name_a_path() {
 #[test]
 fn contexts_do_not_hide_a_bad_reference() {
     let mut given = options();
-    given.contexts.insert("tool".to_owned(), NamedContext::Image(ImageSource::Registry("alpine".parse().unwrap())));
+    given
+        .contexts
+        .insert("tool".to_owned(), NamedContext::Image(ImageSource::Registry("alpine".parse().unwrap())));
     assert!(lower_with("FROM TOOL:x:y\n", given, &base).is_err());
 }

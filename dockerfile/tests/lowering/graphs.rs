@@ -16,17 +16,13 @@ fn history(text: &str) -> Vec<String> {
 }
 
 fn run(step: &Step) -> &Run {
-    match &step.op {
-        Op::Run(run) => run,
-        other => panic!("no RUN: {other:?}"),
-    }
+    let Op::Run(run) = &step.op else { panic!("no RUN: {step:?}") };
+    run
 }
 
 fn copy(step: &Step) -> &Copy {
-    match &step.op {
-        Op::Copy(copy) => copy,
-        other => panic!("no COPY: {other:?}"),
-    }
+    let Op::Copy(copy) = &step.op else { panic!("no COPY: {step:?}") };
+    copy
 }
 
 fn last_run(text: &str) -> Run {
@@ -108,7 +104,10 @@ fn run_sees_env_and_declared_arguments_in_order() {
     let names: Vec<&str> = run.env.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["PATH", "A", "G", "D", "E"]);
     assert_eq!(value(&run.env, "D"), Some("given-d"));
-    assert_eq!(run.unkeyed_env, [("HTTP_PROXY".to_owned(), "p".to_owned()), ("http_proxy".to_owned(), "p".to_owned())]);
+    assert_eq!(
+        run.unkeyed_env,
+        [("HTTP_PROXY".to_owned(), "p".to_owned()), ("http_proxy".to_owned(), "p".to_owned())]
+    );
     assert_eq!(lowered.warnings.len(), 1);
     assert!(lowered.warnings[0].message.contains("`UNUSED`"), "{}", lowered.warnings[0]);
 }
@@ -209,7 +208,10 @@ fn mounts_get_the_defaults_of_their_type() {
                 --mount=type=ssh --mount=type=secret,id=e,env=E ls\n";
     let run = last_run(text);
     let targets: Vec<&str> = run.mounts.iter().map(|mount| mount.target.as_str()).collect();
-    assert_eq!(targets, ["/w/in", "/w/c", "/t", "/run/secrets/s", "/run/buildkit/ssh_agent.0", "/run/secrets/e"]);
+    assert_eq!(
+        targets,
+        ["/w/in", "/w/c", "/t", "/run/secrets/s", "/run/buildkit/ssh_agent.0", "/run/secrets/e"]
+    );
     assert_eq!(
         run.mounts[0].kind,
         MountKind::Bind { from: Origin::Stage(StageId(0)), source: "/t".to_owned(), writable: true }
@@ -228,7 +230,9 @@ fn mounts_get_the_defaults_of_their_type() {
         }
     );
     assert_eq!(run.mounts[2].kind, MountKind::Tmpfs { size: Some(1024) });
-    assert!(matches!(&run.mounts[3].kind, MountKind::Secret { id, file: true, mode: 0o400, env: None, .. } if id == "dir/s"));
+    assert!(
+        matches!(&run.mounts[3].kind, MountKind::Secret { id, file: true, mode: 0o400, env: None, .. } if id == "dir/s")
+    );
     assert!(matches!(&run.mounts[5].kind, MountKind::Secret { file: false, env: Some(_), .. }));
     assert_eq!(value(&run.env, "SSH_AUTH_SOCK"), Some("/run/buildkit/ssh_agent.0"));
 }
@@ -244,7 +248,9 @@ fn cache_mounts_can_be_kept_apart_by_a_namespace() {
 
 #[test]
 fn copy_keeps_what_trees_decide_as_it_was_written() {
-    let copy = last_copy("FROM x\nWORKDIR w\nENV d=\"out/ e\"\nCOPY --link --exclude=*.$d --parents a*/./b \"$d\"\n");
+    let copy = last_copy(
+        "FROM x\nWORKDIR w\nENV d=\"out/ e\"\nCOPY --link --exclude=*.$d --parents a*/./b \"$d\"\n",
+    );
     assert_eq!(copy.sources, [Source::Path("a*/./b".to_owned())]);
     assert_eq!((copy.destination.as_str(), copy.workdir.as_str()), ("out/ e", "/w"));
     assert_eq!(copy.from, Origin::Context(ContextName::main()));
@@ -255,7 +261,8 @@ fn copy_keeps_what_trees_decide_as_it_was_written() {
 #[test]
 fn add_takes_archives_and_downloads() {
     let hash = "a".repeat(64);
-    let add = last_copy(&format!("FROM scratch\nADD --checksum=sha256:{hash} --unpack https://x.io/a.tgz /\n"));
+    let add =
+        last_copy(&format!("FROM scratch\nADD --checksum=sha256:{hash} --unpack https://x.io/a.tgz /\n"));
     assert_eq!(add.unpack, Unpack::Always);
     let Source::Url { url, checksum } = &add.sources[0] else { panic!("no URL") };
     assert_eq!(url, "https://x.io/a.tgz");
@@ -267,7 +274,8 @@ fn add_takes_archives_and_downloads() {
 #[test]
 fn heredocs_of_copy_are_expanded_unless_quoted() {
     let copy = last_copy("FROM x\nENV v=1\nCOPY <<A <<'B' f /d/\n$v \"q\" \\$v\nA\n$v\nB\n");
-    let inline = |name: &str, content: &str| Source::Inline { name: name.to_owned(), content: content.into() };
+    let inline =
+        |name: &str, content: &str| Source::Inline { name: name.to_owned(), content: content.into() };
     assert_eq!(
         copy.sources,
         [Source::Path("f".to_owned()), inline("A", "1 \"q\" $v\n"), inline("B", "$v\n")]
@@ -314,7 +322,10 @@ fn contexts_stand_in_for_images_and_stages() {
     given.contexts.insert("docker.io/library/busybox".to_owned(), alpine);
     given.contexts.insert("files".to_owned(), NamedContext::Directory);
     given.contexts.insert("src::linux/amd64".to_owned(), NamedContext::Directory);
-    given.contexts.insert("src::linux/arm64".to_owned(), NamedContext::Image(ImageSource::Registry("x".parse().unwrap())));
+    given.contexts.insert(
+        "src::linux/arm64".to_owned(),
+        NamedContext::Image(ImageSource::Registry("x".parse().unwrap())),
+    );
     let text = "FROM scratch AS files\nRUN never\nFROM busybox:latest AS base\nFROM base\nCOPY --from=files a /\n\
                 COPY --from=src a /\nRUN --mount=from=files,target=/f ls\n";
     let lowered = lower_with(text, given.clone(), &base).unwrap();
@@ -331,7 +342,8 @@ fn contexts_stand_in_for_images_and_stages() {
 
 #[test]
 fn triggers_of_the_base_run_first_and_are_then_spent() {
-    let text = "FROM x AS base\nONBUILD ENV a=$b\nONBUILD RUN <<E\nls\nE\nFROM base AS mid\nRUN y\nFROM mid\n";
+    let text =
+        "FROM x AS base\nONBUILD ENV a=$b\nONBUILD RUN <<E\nls\nE\nFROM base AS mid\nRUN y\nFROM mid\n";
     let lowered = lower(text).unwrap();
     let stage = |n: u32| lowered.graph.stage(StageId(n)).unwrap();
     assert_eq!(stage(0).config.on_build, ["ENV a=$b", "RUN <<E\nls\nE"]);
@@ -377,7 +389,9 @@ fn an_entry_point_resets_a_command_that_was_inherited() {
 
 #[test]
 fn working_directories_chain_and_make_directories() {
-    let lowered = lower("FROM x\nUSER u\nWORKDIR a\nWORKDIR b/..//c/\nWORKDIR $unset\nWORKDIR /\nWORKDIR /d/\n").unwrap();
+    let lowered =
+        lower("FROM x\nUSER u\nWORKDIR a\nWORKDIR b/..//c/\nWORKDIR $unset\nWORKDIR /\nWORKDIR /d/\n")
+            .unwrap();
     let made: Vec<Option<&str>> = steps(&lowered)
         .iter()
         .map(|step| match &step.op {

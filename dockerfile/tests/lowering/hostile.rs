@@ -50,6 +50,10 @@ proptest! {
     }
 }
 
+fn numbered(range: std::ops::Range<u32>, line: fn(u32) -> String) -> String {
+    range.map(line).collect::<Vec<_>>().concat()
+}
+
 /// Runs `text`, which must be refused or lowered within a generous deadline.
 fn within_seconds(text: &str) -> Result<farm_dockerfile::Lowered, farm_dockerfile::Error> {
     let start = Instant::now();
@@ -69,10 +73,8 @@ fn doubling_variables_are_refused() {
 
 #[test]
 fn many_large_variables_are_refused() {
-    let mut text = format!("FROM scratch\nENV a={}\n", "x".repeat(100_000));
-    for n in 0..1000 {
-        text.push_str(&format!("ENV a{n}=$a\n"));
-    }
+    let variables: String = numbered(0..1000, |n| format!("ENV a{n}=$a\n"));
+    let text = format!("FROM scratch\nENV a={}\n{variables}", "x".repeat(100_000));
     let error = within_seconds(&text).expect_err("too large");
     assert!(error.diagnostic().message.contains("larger than"), "{error}");
 }
@@ -85,22 +87,15 @@ fn large_variables_repeated_in_many_steps_are_refused() {
 
 #[test]
 fn long_chains_of_stages_need_no_deep_stack() {
-    let mut text = "FROM scratch AS s0\n".to_owned();
-    for n in 1..20_000 {
-        let from = n - 1;
-        text.push_str(&format!("FROM scratch AS s{n}\nCOPY --from=s{from} / /\n"));
-    }
-    let lowered = within_seconds(&text).unwrap();
+    let stages = numbered(1..20_000, |n| format!("FROM scratch AS s{n}\nCOPY --from=s{} / /\n", n - 1));
+    let lowered = within_seconds(&format!("FROM scratch AS s0\n{stages}")).unwrap();
     assert_eq!(lowered.graph.stages.len(), 20_000);
 }
 
 #[test]
 fn many_names_cost_no_more_than_linear_time() {
-    let mut text = "FROM scratch\n".to_owned();
-    for n in 0..100_000 {
-        text.push_str(&format!("ENV v{n}=1\n"));
-    }
-    assert!(within_seconds(&text).is_ok());
+    let variables = numbered(0..100_000, |n| format!("ENV v{n}=1\n"));
+    assert!(within_seconds(&format!("FROM scratch\n{variables}")).is_ok());
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use farm_dockerfile::{Error, Lowered, Options, prepare_source};
 use farm_model::graph::Image;
-use farm_model::{ImageConfig, Platform, Stage};
+use farm_model::{Healthcheck, ImageConfig, Platform, Stage};
+use serde_json::{Map, Value, json};
 
 pub(crate) fn amd64() -> Platform {
     "linux/amd64".parse().unwrap()
@@ -49,4 +50,23 @@ pub(crate) fn directory(variable: &str) -> Option<std::path::PathBuf> {
         println!("SKIPPED: {variable} is not set");
     }
     value.map(Into::into)
+}
+
+/// A health check as Docker's JSON has it: times in nanoseconds, defaults left out.
+pub(crate) fn health(check: &Healthcheck) -> Value {
+    let mut map = Map::new();
+    map.insert("Test".to_owned(), json!(check.test));
+    let times = [
+        ("Interval", check.interval),
+        ("Timeout", check.timeout),
+        ("StartPeriod", check.start_period),
+        ("StartInterval", check.start_interval),
+    ];
+    for (name, time) in times.into_iter().filter(|(_, time)| !time.is_zero()) {
+        map.insert(name.to_owned(), json!(u64::try_from(time.as_nanos()).unwrap()));
+    }
+    if check.retries != 0 {
+        map.insert("Retries".to_owned(), json!(check.retries));
+    }
+    Value::Object(map)
 }

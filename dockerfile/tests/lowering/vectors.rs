@@ -2,12 +2,15 @@
 
 use std::fs;
 
-use farm_dockerfile::instruction::{self, CommandLine, Form, Instruction, Kind, NetworkMode, Pair, Transfer};
+use farm_dockerfile::instruction::{
+    self, CommandLine, Form, Instruction, Kind, MountType, NetworkMode, Pair, Transfer,
+};
 use farm_dockerfile::parser::parse_up_to_error;
 use farm_dockerfile::{Node, parse};
+use farm_model::op::Sharing;
 use serde_json::{Value, json};
 
-use crate::support::directory;
+use crate::support::{directory, health};
 
 fn read(name: &str) -> Option<String> {
     let path = directory("FARM_CONFORMANCE")?.join("parser").join(name);
@@ -46,9 +49,10 @@ fn text(word: Option<&farm_dockerfile::Word>) -> &str {
 }
 
 fn sources(transfer: &Transfer) -> Value {
-    let contents = transfer.inline.iter().map(|inline| {
-        json!({ "Path": inline.name, "Data": inline.content, "Expand": inline.expand })
-    });
+    let contents = transfer
+        .inline
+        .iter()
+        .map(|inline| json!({ "Path": inline.name, "Data": inline.content, "Expand": inline.expand }));
     json!({
         "DestPath": transfer.destination.text,
         "SourcePaths": list(transfer.sources.iter().map(|word| json!(word.text)).collect()),
@@ -88,7 +92,8 @@ fn heredocs_belong_to_the_command_of_run() {
 }
 
 fn pairs(pairs: &[Pair]) -> Value {
-    let pair = |pair: &Pair| json!({ "Key": pair.name.text, "NoDelim": pair.legacy, "Value": pair.value.text });
+    let pair =
+        |pair: &Pair| json!({ "Key": pair.name.text, "NoDelim": pair.legacy, "Value": pair.value.text });
     Value::Array(pairs.iter().map(pair).collect())
 }
 
@@ -101,15 +106,14 @@ fn words(words: &[farm_dockerfile::Word]) -> Value {
 }
 
 /// The fields of an instruction under the names that the vectors use.
-fn fields(kind: &Kind) -> Value {
-    match kind {
+fn fields(instruction: &Instruction) -> Value {
+    match &instruction.kind {
         Kind::Env(env) => json!({ "Env": pairs(env) }),
         Kind::Label(labels) => json!({ "Labels": pairs(labels) }),
         Kind::Arg(definitions) => json!({ "Args": definitions.iter().map(|definition| json!({
-            "DocComment": "", "Key": definition.name.text, "Value": definition.value.as_ref().map(|word| &word.text),
+            "DocComment": instruction.documentation(&definition.name.text).unwrap_or_default(), "Key": definition.name.text, "Value": definition.value.as_ref().map(|word| &word.text),
         })).collect::<Vec<_>>() }),
-        Kind::Cmd(line) => command(line),
-        Kind::Entrypoint(line) => command(line),
+        Kind::Cmd(line) | Kind::Entrypoint(line) => command(line),
         Kind::Run(run) => {
             let mut fields = command(&run.command);
             fields["FlagsUsed"] = json!(run.flags);
@@ -139,34 +143,67 @@ fn fields(kind: &Kind) -> Value {
             }
             fields
         }
-        Kind::From(_) | Kind::Health(_) => Value::Null,
+        Kind::Health(check) => json!({ "Health": health(&check.0) }),
+        Kind::From(_) => Value::Null,
     }
 }
 
-/// Compares the stages and their commands; the count of compared commands.
-fn compare(file: &str, nodes: &[Node], stages: &[Value]) -> usize {
-    let instructions: Vec<Instruction> = nodes.iter().map(|node| instruction::parse(node).unwrap()).collect();
-    let mut commands = stages.iter().flat_map(|stage| {
-        std::iter::once(stage).chain(stage["commands"].as_array().into_iter().flatten())
+/// A mount with its values as they stand.
+fn mount(spec: &instruction::MountSpec) -> Value {
+    let options = spec.evaluate(&|text| Ok(text.to_owned())).unwrap();
+    let writable = matches!(options.kind, MountType::Cache | MountType::Tmpfs);
+    let sharing = options.sharing.map_or("", |sharing| match sharing {
+        Sharing::Shared => "shared",
+        Sharing::Private => "private",
+        Sharing::Locked => "locked",
     });
+    json!({
+        "Type": options.kind.name(),
+        "From": text(spec.from.as_ref()),
+        "Source": options.source,
+        "Target": options.target,
+        "ReadOnly": options.read_only.unwrap_or(!writable),
+        "SizeLimit": options.size.unwrap_or(0),
+        "CacheID": options.id,
+        "CacheSharing": sharing,
+        "Required": options.required,
+        "Env": options.env,
+        "Mode": options.mode,
+        "UID": options.uid,
+        "GID": options.gid,
+    })
+}
+
+/// Compares the stages and their commands; the count of compared commands.
+pub(crate) fn compare(file: &str, nodes: &[Node], stages: &[Value]) -> usize {
+    let instructions: Vec<Instruction> = nodes.iter().map(|node| instruction::parse(node).unwrap()).collect();
+    let mut commands = stages
+        .iter()
+        .flat_map(|stage| std::iter::once(stage).chain(stage["commands"].as_array().into_iter().flatten()));
     let mut compared = 0;
-    let start = instructions.iter().position(|instruction| matches!(instruction.kind, Kind::From(_))).unwrap();
+    let start =
+        instructions.iter().position(|instruction| matches!(instruction.kind, Kind::From(_))).unwrap();
     for instruction in &instructions[start..] {
         let wanted = commands.next().unwrap_or_else(|| panic!("{file}: more instructions than expected"));
-        match &instruction.kind {
-            Kind::From(from) => {
-                assert_eq!(json!(from.base.text), wanted["base"], "{file}");
-                assert_eq!(json!(text(from.name.as_ref())), wanted["name"], "{file}");
-                assert_eq!(json!(text(from.platform.as_ref())), wanted["platform"], "{file}");
-            }
-            kind => {
-                assert_eq!(json!(kind.name()), wanted["name"], "{file}");
-                assert_eq!(fields(kind), wanted["fields"], "{file}: {}", kind.name());
-            }
+        let kind = &instruction.kind;
+        if let Kind::From(from) = kind {
+            assert_eq!(json!(from.base.text), wanted["base"], "{file}");
+            let name = text(from.name.as_ref());
+            assert_eq!(json!(name), wanted["name"], "{file}");
+            assert_eq!(
+                json!(instruction.documentation(name).unwrap_or_default()),
+                wanted["comment"],
+                "{file}"
+            );
+            assert_eq!(json!(text(from.platform.as_ref())), wanted["platform"], "{file}");
+        } else {
+            assert_eq!(json!(kind.name()), wanted["name"], "{file}");
+            assert_eq!(fields(instruction), wanted["fields"], "{file}: {}", kind.name());
         }
         if let Kind::Run(run) = &instruction.kind {
             assert_eq!(run.network, NetworkMode::Default, "{file}");
-            assert_eq!(json!(run.mounts.len()), json!(wanted["mounts"].as_array().map_or(0, Vec::len)), "{file}");
+            let found: Vec<Value> = run.mounts.iter().map(mount).collect();
+            assert_eq!(json!(found), wanted["mounts"], "{file}");
         }
         compared += 1;
     }

@@ -63,11 +63,7 @@ pub enum Found<'a> {
 impl TreeBuilder {
     /// An empty tree in which implied directories, the root among them, get the metadata `implied`.
     pub fn new(implied: Metadata) -> Self {
-        Self {
-            root: Dir::default(),
-            implied,
-            groups: Groups::default(),
-        }
+        Self { root: Dir::default(), implied, groups: Groups::default() }
     }
 
     /// Puts `node` at `path`; the empty path is the root. Of a directory its metadata and opaque mark are taken, and
@@ -305,4 +301,78 @@ fn write(
         entries.insert(name, entry);
     }
     records.put(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemoryRecords;
+    use crate::test_support::{dir, file, link, outline};
+
+    fn lines(builder: TreeBuilder) -> Vec<String> {
+        let records = MemoryRecords::new();
+        let tree = builder.finish(&records).unwrap();
+        outline(&records, &tree)
+    }
+
+    #[test]
+    fn later_insertions_win_and_directories_keep_what_is_in_them() {
+        let mut builder = TreeBuilder::default();
+        builder.insert(b"/a/b/", file("1")).unwrap();
+        builder.insert(b"./a", dir(0o700)).unwrap();
+        builder.insert(b"c/d", file("2")).unwrap();
+        builder.insert(b"c", file("3")).unwrap();
+        assert!(builder.insert(b"c/e", file("4")).is_err());
+        assert!(builder.insert(b"a/../x", file("4")).is_err());
+        assert_eq!(lines(builder), ["a/", "a/b 1", "c 3"]);
+    }
+
+    #[test]
+    fn a_link_shares_the_file_and_the_first_name_in_byte_order_leads() {
+        let mut builder = TreeBuilder::default();
+        builder.insert(b"a/z", file("1")).unwrap();
+        builder.hard_link(b"a.b", b"a/z").unwrap();
+        builder.hard_link(b"c", b"a.b").unwrap();
+        builder.insert(b"s", link("t")).unwrap();
+        builder.hard_link(b"s2", b"s").unwrap();
+        assert!(builder.hard_link(b"x", b"nowhere").is_err());
+        assert!(builder.hard_link(b"x", b"a").is_err(), "a directory has one name");
+        let expected = ["a/", "a/z 1 = a.b", "a.b 1 = a.b", "c 1 = a.b", "s -> t", "s2 -> t"];
+        assert_eq!(lines(builder), expected);
+    }
+
+    #[test]
+    fn the_last_name_of_a_file_is_a_file_again() {
+        let mut builder = TreeBuilder::default();
+        builder.insert(b"a", file("1")).unwrap();
+        builder.hard_link(b"b", b"a").unwrap();
+        assert!(builder.remove(b"a").unwrap());
+        assert!(!builder.remove(b"a").unwrap());
+        assert_eq!(lines(builder), ["b 1"]);
+    }
+
+    #[test]
+    fn implied_directories_are_told_apart() {
+        let mut builder = TreeBuilder::new(Metadata { mode: 0o711, ..Metadata::default() });
+        builder.insert(b"a/b/c", file("1")).unwrap();
+        builder.insert(b"a", dir(0o700)).unwrap();
+        builder.whiteout(b"w/x").unwrap();
+        assert_eq!(builder.implied(), [b"a/b".to_vec(), b"w".to_vec()].into());
+        assert_eq!(builder.get(b"a/b"), Some(Found::Directory(None)));
+        assert_eq!(builder.get(b"w/x"), Some(Found::Whiteout));
+        let records = MemoryRecords::new();
+        assert_eq!(builder.finish(&records).unwrap().root.metadata.mode, 0o711);
+    }
+
+    #[test]
+    fn the_deepest_tree_is_built_and_a_deeper_one_refused() {
+        let deep = |depth: usize| vec!["d"; depth].join("/").into_bytes();
+        let mut builder = TreeBuilder::default();
+        assert!(builder.insert(&deep(path::MAX_DEPTH + 1), file("1")).is_err());
+        builder.insert(&deep(path::MAX_DEPTH), file("1")).unwrap();
+        let records = MemoryRecords::new();
+        let tree = builder.finish(&records).unwrap();
+        let merged = crate::merge(&records, &tree, &tree).unwrap();
+        assert_eq!(merged, tree);
+    }
 }

@@ -82,11 +82,7 @@ pub fn workdir(records: &dyn Records, stage: &Tree, path: &str, owner: Owner) ->
     }
     let parent = resolve(records, stage, &at.existing)?.node;
     let parent = parent.as_ref().map_or(&stage.root.metadata, Node::metadata);
-    let metadata = Metadata {
-        uid: owner.uid,
-        gid: owner.gid,
-        ..Metadata::plain(0o755, parent.mtime)
-    };
+    let metadata = Metadata { uid: owner.uid, gid: owner.gid, ..Metadata::plain(0o755, parent.mtime) };
     let mut upper = Upper::new(records, stage);
     upper.make_directories(&at.path, &metadata)?;
     upper.finish().map(Some)
@@ -114,11 +110,7 @@ impl Target {
 
     /// Makes the directories that have to be there and returns where the destination leads.
     fn prepare(&self, upper: &mut Upper<'_>, made: &Metadata) -> Result<Vec<u8>, Error> {
-        let needed = if self.directory {
-            self.path.as_slice()
-        } else {
-            path::parent(&self.path)
-        };
+        let needed = if self.directory { self.path.as_slice() } else { path::parent(&self.path) };
         let needed = upper.resolve(needed)?;
         upper.make_directories(&needed, made)?;
         upper.resolve(&self.path)
@@ -126,18 +118,20 @@ impl Target {
 }
 
 fn leaf(upper: &mut Upper<'_>, at: &[u8], name: &[u8], node: &Node, made: &Metadata) -> Result<(), Error> {
-    let at = if upper.see(at)? == Seen::Directory {
-        path::join(at, name)
-    } else {
-        at.to_vec()
-    };
+    let at = if upper.see(at)? == Seen::Directory { path::join(at, name) } else { at.to_vec() };
     let records = upper.records;
     let parent = upper.make_directories(path::parent(&at), made)?;
     put_leaf(records, parent, path::name(&at), Item::Leaf(Box::new(node.clone())), &at)
 }
 
 /// Puts what is not a directory at `name`, unless a directory is there.
-fn put_leaf(records: &dyn Records, parent: &mut Dir, name: &[u8], item: Item, at: &[u8]) -> Result<(), Error> {
+fn put_leaf(
+    records: &dyn Records,
+    parent: &mut Dir,
+    name: &[u8],
+    item: Item,
+    at: &[u8],
+) -> Result<(), Error> {
     if parent.see(records, name)? == Seen::Directory {
         return Err(Error::FileOverDirectory(path::absolute(at)));
     }
@@ -158,12 +152,7 @@ fn contents(
     let records = upper.records;
     let mut groups = mem::take(&mut upper.groups);
     let dir = upper.make_directories(at, made)?;
-    let mut lay = Lay {
-        records,
-        groups: &mut groups,
-        partial,
-        at,
-    };
+    let mut lay = Lay { records, groups: &mut groups, partial, at };
     lay.directory(dir, record, b"")?;
     upper.groups = groups;
     Ok(())
@@ -199,7 +188,13 @@ impl Lay<'_> {
         Ok(())
     }
 
-    fn subdirectory(&mut self, dir: &mut Dir, name: &[u8], source: &Directory, path: &[u8]) -> Result<(), Error> {
+    fn subdirectory(
+        &mut self,
+        dir: &mut Dir,
+        name: &[u8],
+        source: &Directory,
+        path: &[u8],
+    ) -> Result<(), Error> {
         let child = match dir.see(self.records, name)? {
             Seen::Missing if source.record.linked == 0 => {
                 return dir.place(self.records, name, Item::Graft(Box::new(source.clone())));
@@ -230,8 +225,5 @@ impl Lay<'_> {
 fn overwrite(metadata: &mut Metadata, source: &Metadata) {
     let mut xattrs = mem::take(&mut metadata.xattrs);
     xattrs.extend(source.xattrs.clone());
-    *metadata = Metadata {
-        xattrs,
-        ..source.clone()
-    };
+    *metadata = Metadata { xattrs, ..source.clone() };
 }

@@ -30,10 +30,13 @@ fn changed(
     let below = parent.filter(|_| !layer.opaque);
     let (below_entries, layer_entries) = match below {
         None if layer.record.marks == 0 => {
-            let same = parent.is_some_and(|parent| parent.record == layer.record && parent.metadata == layer.metadata);
+            let same = parent
+                .is_some_and(|parent| parent.record == layer.record && parent.metadata == layer.metadata);
             return Ok((!same).then(|| Directory { opaque: hides, ..layer.clone() }));
         }
-        Some(below) if below.record == layer.record && layer.record.linked == 0 => (Arc::default(), Arc::default()),
+        Some(below) if below.record == layer.record && layer.record.linked == 0 => {
+            (Arc::default(), Arc::default())
+        }
         Some(below) => (load(records, &below.record)?, load(records, &layer.record)?),
         None => (Arc::default(), load(records, &layer.record)?),
     };
@@ -47,7 +50,8 @@ fn changed(
             Entry::Whiteout => old.map(|_| Entry::Whiteout),
             Entry::Node(Node::Directory(directory)) => {
                 let below = old.and_then(Node::as_directory);
-                changed(records, below, directory, depth + 1)?.map(|directory| Entry::Node(Node::Directory(directory)))
+                changed(records, below, directory, depth + 1)?
+                    .map(|directory| Entry::Node(Node::Directory(directory)))
             }
             Entry::Node(node) => {
                 let linked = node.as_file().is_some_and(|file| file.hard_link.is_some());
@@ -58,16 +62,8 @@ fn changed(
             entries.insert(name.clone(), kept);
         }
     }
-    let record = if entries.is_empty() {
-        DirectoryRef::empty()
-    } else {
-        records.put(entries)?
-    };
-    let after = Directory {
-        metadata: layer.metadata.clone(),
-        opaque: hides,
-        record,
-    };
+    let record = if entries.is_empty() { DirectoryRef::empty() } else { records.put(entries)? };
+    let after = Directory { metadata: layer.metadata.clone(), opaque: hides, record };
     let nothing = match parent {
         Some(parent) if hides => parent.record == record && parent.metadata == after.metadata,
         Some(parent) => record == DirectoryRef::empty() && parent.metadata == after.metadata,
@@ -166,10 +162,7 @@ impl Changes {
 }
 
 fn timeless(metadata: &Metadata) -> Metadata {
-    Metadata {
-        mtime: Mtime(0),
-        ..metadata.clone()
-    }
+    Metadata { mtime: Mtime(0), ..metadata.clone() }
 }
 
 /// How many entries a node is, itself included.
@@ -268,8 +261,10 @@ mod tests {
         let records = MemoryRecords::new();
         let mut touched = file("1");
         touched.metadata_mut().mtime = Mtime(9);
-        let before = tree(&records, &[("a", file("1")), ("b/x", file("2")), ("c", file("3")), ("d", dir(0o700))]);
-        let after = tree(&records, &[("a", touched), ("b/x", file("4")), ("n/y", file("3")), ("d", dir(0o755))]);
+        let before =
+            tree(&records, &[("a", file("1")), ("b/x", file("2")), ("c", file("3")), ("d", dir(0o700))]);
+        let after =
+            tree(&records, &[("a", touched), ("b/x", file("4")), ("n/y", file("3")), ("d", dir(0o755))]);
         let found = changes(&records, &before, &after, 10).unwrap();
         let list: Vec<_> = found.list.iter().map(|change| (path::text(&change.path), change.kind)).collect();
         let expected = [

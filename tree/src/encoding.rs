@@ -17,7 +17,8 @@ use farm_model::{BlobDigest, ContentDigest, DirectoryDigest, LayerDigest};
 
 use crate::path;
 use crate::record::{
-    Device, DeviceKind, Directory, DirectoryRef, Entry, File, Metadata, Mtime, Node, Symlink, Tree, xattr_is_kept,
+    Device, DeviceKind, Directory, DirectoryRef, Entry, File, Metadata, Mtime, Node, Symlink, Tree,
+    xattr_is_kept,
 };
 use crate::records::Entries;
 
@@ -143,10 +144,7 @@ impl Tree {
 
     /// Both identities.
     pub fn layer_ref(&self) -> LayerRef {
-        LayerRef {
-            digest: self.layer_digest(),
-            content: self.content_digest(),
-        }
+        LayerRef { digest: self.layer_digest(), content: self.content_digest() }
     }
 
     /// Writes the root directory: the preimage of the layer digest.
@@ -260,10 +258,7 @@ fn decode_entry(decoder: &mut Decoder<'_>) -> Result<Entry, Malformed> {
             };
             Node::Device(Device { metadata, kind })
         }
-        FIFO => Node::Device(Device {
-            metadata: decode_metadata(decoder)?,
-            kind: DeviceKind::Fifo,
-        }),
+        FIFO => Node::Device(Device { metadata: decode_metadata(decoder)?, kind: DeviceKind::Fifo }),
         _ => return Err(decoder.malformed("an entry is of an unknown kind")),
     };
     Ok(Entry::Node(node))
@@ -285,28 +280,17 @@ fn decode_directory(decoder: &mut Decoder<'_>) -> Result<Directory, Malformed> {
         marks: decoder.u64()?,
         newest: Mtime(decoder.i64()?),
     };
-    Ok(Directory {
-        metadata,
-        opaque,
-        record,
-    })
+    Ok(Directory { metadata, opaque, record })
 }
 
 fn decode_file(decoder: &mut Decoder<'_>) -> Result<File, Malformed> {
     let metadata = decode_metadata(decoder)?;
-    let blob = BlobDigest {
-        hash: decoder.array()?,
-        size: decoder.u64()?,
-    };
+    let blob = BlobDigest { hash: decoder.array()?, size: decoder.u64()? };
     let hard_link = decoder.option(Decoder::bytes)?;
     if hard_link.is_some_and(|first| !path::is_relative(first)) {
         return Err(decoder.malformed("a hard link is not a path inside the tree"));
     }
-    Ok(File {
-        metadata,
-        blob,
-        hard_link: hard_link.map(Arc::from),
-    })
+    Ok(File { metadata, blob, hard_link: hard_link.map(Arc::from) })
 }
 
 fn decode_symlink(decoder: &mut Decoder<'_>) -> Result<Symlink, Malformed> {
@@ -318,10 +302,7 @@ fn decode_symlink(decoder: &mut Decoder<'_>) -> Result<Symlink, Malformed> {
     if metadata.mode != 0o777 {
         return Err(decoder.malformed("a symbolic link has a mode of its own"));
     }
-    Ok(Symlink {
-        metadata,
-        target: target.to_vec(),
-    })
+    Ok(Symlink { metadata, target: target.to_vec() })
 }
 
 fn decode_metadata(decoder: &mut Decoder<'_>) -> Result<Metadata, Malformed> {
@@ -331,7 +312,11 @@ fn decode_metadata(decoder: &mut Decoder<'_>) -> Result<Metadata, Malformed> {
     let mut xattrs = BTreeMap::<Vec<u8>, Vec<u8>>::new();
     for _ in 0..decoder.count()? {
         let (name, value) = (decoder.bytes()?, decoder.bytes()?);
-        if name.len() > MAX_XATTR_NAME || value.len() > MAX_XATTR_VALUE || name.contains(&0) || !xattr_is_kept(name) {
+        if name.len() > MAX_XATTR_NAME
+            || value.len() > MAX_XATTR_VALUE
+            || name.contains(&0)
+            || !xattr_is_kept(name)
+        {
             return Err(decoder.malformed("an extended attribute is not one that a tree keeps"));
         }
         if xattrs.last_key_value().is_some_and(|(last, _)| last.as_slice() >= name) {
@@ -339,11 +324,128 @@ fn decode_metadata(decoder: &mut Decoder<'_>) -> Result<Metadata, Malformed> {
         }
         xattrs.insert(name.to_vec(), value.to_vec());
     }
-    Ok(Metadata {
-        mode,
-        uid,
-        gid,
-        mtime,
-        xattrs,
-    })
+    Ok(Metadata { mode, uid, gid, mtime, xattrs })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemoryRecords;
+    use crate::test_support::{dir, file, link, linked, tree};
+
+    fn sample() -> (MemoryRecords, Tree) {
+        let records = MemoryRecords::new();
+        let mut capable = file("4");
+        let value = b"\x01\0\0\x02".to_vec();
+        capable.metadata_mut().xattrs.insert(b"security.capability".to_vec(), value);
+        let fifo =
+            Node::Device(Device { metadata: Metadata::plain(0o600, Mtime(3)), kind: DeviceKind::Fifo });
+        let kind = DeviceKind::Character { major: 1, minor: 3 };
+        let null = Node::Device(Device { metadata: Metadata::plain(0o666, Mtime(3)), kind });
+        let nodes = [
+            ("etc/passwd", file("1")),
+            ("bin", link("usr/bin")),
+            ("usr/bin/a", linked("2", "usr/bin/a")),
+            ("usr/bin/b", linked("2", "usr/bin/a")),
+            ("usr/bin/ping", capable),
+            ("tmp", dir(0o1777)),
+            ("run/pipe", fifo),
+            ("dev/null", null),
+        ];
+        let tree = tree(&records, &nodes);
+        (records, tree)
+    }
+
+    #[test]
+    fn digests_are_pinned() {
+        let changed = "a change of layout needs new context strings";
+        let empty = DirectoryRef::empty();
+        assert_eq!(
+            empty.digest.to_string(),
+            "7cd4d50c1ae6c60c0a143e100d4e5bfd6c38526add2b080e7d67b7ae225aae45",
+            "{changed}"
+        );
+        assert_eq!(
+            empty.content.to_string(),
+            "656aaa8d37d5ea2fdbfc506bd8626ad687d318a68e31711fbbbc3ace4e32e2c3",
+            "{changed}"
+        );
+        let (_, tree) = sample();
+        assert_eq!(
+            tree.root.record.digest.to_string(),
+            "db24edbfc37f7f1fe4726351d0806d705c6326b23cce5e165b2384c1bd9d2a6d",
+            "{changed}"
+        );
+        assert_eq!(
+            tree.layer_digest().to_string(),
+            "c9e51f4678a3a2dd42bbc1992e2079c238012550f3e7023b42ace4b10492d3d6",
+            "{changed}"
+        );
+        assert_eq!(
+            tree.content_digest().to_string(),
+            "c00e642067e80805c9b3f9dd2a7bfbf562e6b8fb5d3078071c0f5321fa73c417",
+            "{changed}"
+        );
+    }
+
+    #[test]
+    fn the_layout_is_pinned() {
+        let mut node = file("1");
+        node.metadata_mut().mtime = Mtime(-1);
+        let entries: Entries =
+            [(Arc::from(*b"f"), Entry::Node(node)), (Arc::from(*b"w"), Entry::Whiteout)].into();
+        let mut expected = Vec::new();
+        expected.extend(b"\x02\0\0\0\0\0\0\0"); // entries
+        expected.extend(b"\x01\0\0\0\0\0\0\0f\x02"); // name, kind
+        expected.extend(b"\xa4\x01\0\0\0\0\0\0\0\0\0\0"); // mode, uid, gid
+        expected.extend([0xff; 8]); // mtime
+        expected.extend([0; 8]); // extended attributes
+        expected.extend(BlobDigest::of(b"1").hash);
+        expected.extend(b"\x01\0\0\0\0\0\0\0\0"); // size, no hard link
+        expected.extend(b"\x01\0\0\0\0\0\0\0w\0");
+        assert_eq!(encode(&entries), expected);
+    }
+
+    #[test]
+    fn sums_count_what_is_below() {
+        let (_, tree) = sample();
+        let record = tree.root.record;
+        assert_eq!((record.entries, record.bytes, record.linked, record.marks), (13, 3, 2, 0));
+        assert_eq!(record.newest, Mtime(1_000));
+    }
+
+    #[test]
+    fn the_metadata_of_the_root_counts_but_not_its_mtime() {
+        let (_, tree) = sample();
+        let mut touched = tree.clone();
+        touched.root.metadata.mtime = Mtime(77);
+        assert_eq!(touched.content_digest(), tree.content_digest());
+        assert_ne!(touched.layer_digest(), tree.layer_digest());
+        touched.root.metadata.mode = 0o700;
+        assert_ne!(touched.content_digest(), tree.content_digest());
+    }
+
+    #[test]
+    fn what_no_honest_writer_makes_is_refused() {
+        let one = |name: &[u8], node: Node| encode(&[(Arc::from(name), Entry::Node(node))].into());
+        for name in [b"".as_slice(), b".", b"..", b"a/b", b"a\0", &[b'x'; 256]] {
+            assert!(decode(&one(name, file("1"))).is_err(), "{}", name.escape_ascii());
+        }
+        for attribute in ["user.overlay.opaque", "trusted.overlay.opaque", "security.selinux", "user."] {
+            let mut node = file("1");
+            node.metadata_mut().xattrs.insert(attribute.into(), Vec::new());
+            assert!(decode(&one(b"f", node)).is_err(), "{attribute}");
+        }
+        for first in ["", "/a", "a//b", "../a", "a/."] {
+            assert!(decode(&one(b"f", linked("1", first))).is_err(), "{first}");
+        }
+        let mut node = file("1");
+        node.metadata_mut().mode = 0o10_000;
+        assert!(decode(&one(b"f", node)).is_err());
+        assert!(decode(&one(b"l", link(""))).is_err());
+        let mut unsorted =
+            encode(&[(Arc::from(*b"a"), Entry::Whiteout), (Arc::from(*b"b"), Entry::Whiteout)].into());
+        unsorted.swap(16, 26);
+        assert!(decode(&unsorted).is_err());
+    }
 }

@@ -64,7 +64,9 @@ pub enum Error {
         reason: &'static str,
     },
     /// A `--chmod` that means nothing.
-    #[error("invalid chmod parameter `{0}`: it should be an octal number between 0 and 07777 or a symbolic mode")]
+    #[error(
+        "invalid chmod parameter `{0}`: it should be an octal number between 0 and 07777 or a symbolic mode"
+    )]
     InvalidMode(String),
     /// A name that the stage's own files do not know.
     #[error("unable to find {kind} `{name}`: no matching entries in {file} file")]

@@ -20,9 +20,7 @@ pub struct Glob {
 impl Glob {
     /// Compiles one component.
     pub fn new(pattern: &[u8]) -> Result<Self, Error> {
-        Ok(Self {
-            tokens: compile(pattern, Stars::One)?,
-        })
+        Ok(Self { tokens: compile(pattern, Stars::One)? })
     }
 
     /// Whether it matches all of `name`.
@@ -130,10 +128,7 @@ impl Patterns {
                 matched = !pattern.exception;
             }
         }
-        Verdict {
-            matched,
-            inherited: Inherited(inherited),
-        }
+        Verdict { matched, inherited: Inherited(inherited) }
     }
 
     /// Whether a path below the directory `path` may match though `path` does not.
@@ -178,10 +173,7 @@ enum Token {
 const SLASH: u32 = b'/' as u32;
 
 fn invalid(pattern: &[u8], reason: &'static str) -> Error {
-    Error::InvalidPattern {
-        pattern: path::text(pattern),
-        reason,
-    }
+    Error::InvalidPattern { pattern: path::text(pattern), reason }
 }
 
 /// A pattern's path without `.`, `..` and doubled slashes; a leading slash stays, and then matches nothing.
@@ -286,10 +278,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(tokens: &'a [Token]) -> Self {
-        let mut run = Self {
-            tokens,
-            states: vec![false; tokens.len() + 1],
-        };
+        let mut run = Self { tokens, states: vec![false; tokens.len() + 1] };
         run.enter(0);
         run
     }
@@ -301,7 +290,8 @@ impl<'a> Run<'a> {
             state += match self.tokens.get(state) {
                 Some(Token::Star | Token::DeepStar) => 1,
                 Some(Token::Directories) => 2,
-                Some(Token::Character(_) | Token::Any | Token::DirectoriesBody | Token::Class { .. }) | None => return,
+                Some(Token::Character(_) | Token::Any | Token::DirectoriesBody | Token::Class { .. })
+                | None => return,
             };
         }
     }

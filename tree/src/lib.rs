@@ -29,7 +29,9 @@ pub use copy::{Destination, copy, workdir};
 pub use diff::{changes, normalise};
 pub use error::Error;
 pub use merge::{merge, merge_all};
-pub use record::{Device, DeviceKind, Directory, DirectoryRef, Entry, File, Metadata, Mtime, Node, Symlink, Tree};
+pub use record::{
+    Device, DeviceKind, Directory, DirectoryRef, Entry, File, Metadata, Mtime, Node, Symlink, Tree,
+};
 pub use records::{Entries, MemoryRecords, Records};
 pub use select::{Adjustment, Selection};
 pub use walk::{each_record, verify, walk};

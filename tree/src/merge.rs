@@ -10,13 +10,14 @@ use crate::records::{Records, load};
 
 /// Lays `layer` over `below`, which is merged already. The root gets the layer's metadata.
 pub fn merge(records: &dyn Records, below: &Tree, layer: &Tree) -> Result<Tree, Error> {
-    Ok(Tree {
-        root: over(records, Some(&below.root), &layer.root, 0)?,
-    })
+    Ok(Tree { root: over(records, Some(&below.root), &layer.root, 0)? })
 }
 
 /// Lays `layers` over each other, the lowest first. Without layers the tree is empty.
-pub fn merge_all<'a>(records: &dyn Records, layers: impl IntoIterator<Item = &'a Tree>) -> Result<Tree, Error> {
+pub fn merge_all<'a>(
+    records: &dyn Records,
+    layers: impl IntoIterator<Item = &'a Tree>,
+) -> Result<Tree, Error> {
     let mut merged = Tree::empty();
     for layer in layers {
         merged = merge(records, &merged, layer)?;
@@ -24,7 +25,12 @@ pub fn merge_all<'a>(records: &dyn Records, layers: impl IntoIterator<Item = &'a
     Ok(merged)
 }
 
-fn over(records: &dyn Records, below: Option<&Directory>, layer: &Directory, depth: usize) -> Result<Directory, Error> {
+fn over(
+    records: &dyn Records,
+    below: Option<&Directory>,
+    layer: &Directory,
+    depth: usize,
+) -> Result<Directory, Error> {
     let below = below.filter(|_| !layer.opaque).map(|below| below.record);
     let record = match below {
         None if layer.record.marks == 0 => layer.record,
@@ -32,11 +38,7 @@ fn over(records: &dyn Records, below: Option<&Directory>, layer: &Directory, dep
         Some(below) if layer.record == below && below.marks == 0 => below,
         below => combine(records, below.unwrap_or_else(DirectoryRef::empty), layer.record, depth)?,
     };
-    Ok(Directory {
-        metadata: layer.metadata.clone(),
-        opaque: false,
-        record,
-    })
+    Ok(Directory { metadata: layer.metadata.clone(), opaque: false, record })
 }
 
 fn combine(
@@ -109,7 +111,10 @@ mod tests {
         let before = records.len();
         let merged = merge(&records, &below, &layer).unwrap();
         assert_eq!(records.len(), before + 1, "only the root is written");
-        assert_eq!(outline(&records, &merged), ["b 2", "deep/", "deep/er/", "deep/er/x 1", "new/", "new/x 3"]);
+        assert_eq!(
+            outline(&records, &merged),
+            ["b 2", "deep/", "deep/er/", "deep/er/x 1", "new/", "new/x 3"]
+        );
     }
 
     #[test]

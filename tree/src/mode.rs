@@ -117,11 +117,7 @@ fn parse_list(text: &[u8]) -> Option<Vec<Clause>> {
         let (bits, next) = after.split_at(end);
         // The sticky bit belongs to no class: it changes whoever is named.
         let sticky = if bits.contains(&b't') { 0o1000 } else { 0 };
-        clauses.push(Clause {
-            who: who | sticky,
-            action,
-            bits: parse_bits(bits)?,
-        });
+        clauses.push(Clause { who: who | sticky, action, bits: parse_bits(bits)? });
         rest = next;
     }
     (!clauses.is_empty()).then_some(clauses)

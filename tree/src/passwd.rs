@@ -63,12 +63,7 @@ pub fn resolve_user(spec: &str, passwd: &[u8], group: &[u8]) -> Result<Identity,
         }
     };
     let home = user.map(|user| user.home).filter(|home| !home.is_empty()).unwrap_or("/");
-    Ok(Identity {
-        uid,
-        gid,
-        supplementary,
-        home: home.to_owned(),
-    })
+    Ok(Identity { uid, gid, supplementary, home: home.to_owned() })
 }
 
 /// Who files get under `--chown=spec`, or the directories that `WORKDIR` makes under `USER spec`.
@@ -135,22 +130,13 @@ fn group_id(name: &str, spec: &str, groups: &[Group<'_>]) -> Result<u32, Error> 
 }
 
 fn unknown(kind: &'static str, name: &str, file: &'static str) -> Error {
-    Error::UnknownName {
-        kind,
-        name: name.to_owned(),
-        file,
-    }
+    Error::UnknownName { kind, name: name.to_owned(), file }
 }
 
 fn users(passwd: &[u8]) -> Vec<User<'_>> {
     lines::<6>(passwd)
         .filter_map(|[name, _, uid, gid, _, home]| {
-            Some(User {
-                name,
-                uid: uid.parse().ok()?,
-                gid: gid.parse().ok()?,
-                home,
-            })
+            Some(User { name, uid: uid.parse().ok()?, gid: gid.parse().ok()?, home })
         })
         .collect()
 }

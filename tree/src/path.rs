@@ -48,8 +48,7 @@ pub fn names(path: &[u8]) -> Result<Vec<&[u8]>, Error> {
 
 /// The parts of a written path that mean something: names and `..`.
 pub fn written(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    path.split(|byte| *byte == b'/')
-        .filter(|part| !part.is_empty() && *part != b".")
+    path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".")
 }
 
 /// The tree path of `written`, with `..` taken lexically and clamped at the root.

@@ -148,11 +148,7 @@ pub struct Tree {
 impl Metadata {
     /// Owned by root, with `mode` and `mtime`.
     pub fn plain(mode: u16, mtime: Mtime) -> Self {
-        Self {
-            mode,
-            mtime,
-            ..Self::default()
-        }
+        Self { mode, mtime, ..Self::default() }
     }
 }
 
@@ -207,20 +203,14 @@ impl Node {
 impl Directory {
     /// A directory with nothing in it.
     pub fn empty(metadata: Metadata) -> Self {
-        Self {
-            metadata,
-            opaque: false,
-            record: DirectoryRef::empty(),
-        }
+        Self { metadata, opaque: false, record: DirectoryRef::empty() }
     }
 }
 
 impl Tree {
     /// The tree of `FROM scratch`: a root directory with mode 0755, owned by root, from the epoch, and nothing in it.
     pub fn empty() -> Self {
-        Self {
-            root: Directory::empty(Metadata::plain(0o755, Mtime(0))),
-        }
+        Self { root: Directory::empty(Metadata::plain(0o755, Mtime(0))) }
     }
 
     /// Whether there is nothing below its root.
@@ -231,5 +221,6 @@ impl Tree {
 
 /// Whether a tree keeps the extended attribute `name`. Host labels would make keys differ between machines.
 pub fn xattr_is_kept(name: &[u8]) -> bool {
-    name == b"security.capability" || (name.starts_with(b"user.") && name != b"user." && !name.starts_with(b"user.overlay."))
+    name == b"security.capability"
+        || (name.starts_with(b"user.") && name != b"user." && !name.starts_with(b"user.overlay."))
 }

@@ -130,11 +130,7 @@ pub(crate) struct TreeView<'a> {
 
 impl<'a> TreeView<'a> {
     pub(crate) fn new(records: &'a dyn Records, tree: &'a Tree) -> Self {
-        Self {
-            records,
-            tree,
-            open: BTreeMap::new(),
-        }
+        Self { records, tree, open: BTreeMap::new() }
     }
 
     /// What lies at the tree path `path`, whose parents are no symbolic links.

@@ -92,7 +92,8 @@ impl Adjustment {
 
     /// `node` with the new owner and mode.
     pub fn apply(&self, mut node: Node) -> Node {
-        let (is_directory, is_symlink) = (matches!(node, Node::Directory(_)), matches!(node, Node::Symlink(_)));
+        let (is_directory, is_symlink) =
+            (matches!(node, Node::Directory(_)), matches!(node, Node::Symlink(_)));
         let metadata = node.metadata_mut();
         if let Some(owner) = self.owner {
             (metadata.uid, metadata.gid) = (owner.uid, owner.gid);
@@ -107,10 +108,7 @@ impl Adjustment {
 impl Selection {
     /// Takes nothing yet; everything will be changed by `adjustment`.
     pub fn new(adjustment: Adjustment) -> Self {
-        Self {
-            items: Vec::new(),
-            adjustment,
-        }
+        Self { items: Vec::new(), adjustment }
     }
 
     /// Takes the path or wildcard `written` of the merged tree `source`.
@@ -139,17 +137,17 @@ impl Selection {
         for name in found {
             let at = find(records, source, written, &name)?;
             let what = match at.node {
-                Some(Node::Directory(directory)) => {
-                    extract::contents(records, directory.record, include.as_ref(), &options.exclude, &self.adjustment)?
-                }
+                Some(Node::Directory(directory)) => extract::contents(
+                    records,
+                    directory.record,
+                    include.as_ref(),
+                    &options.exclude,
+                    &self.adjustment,
+                )?,
                 Some(node) => What::Leaf(self.adjustment.apply(single(node))),
                 None => return Err(missing(written, &name)),
             };
-            self.items.push(Item {
-                name: path::name(&name).to_vec(),
-                path: at.path,
-                what,
-            });
+            self.items.push(Item { name: path::name(&name).to_vec(), path: at.path, what });
         }
         Ok(())
     }
@@ -257,10 +255,7 @@ fn single(mut node: Node) -> Node {
 }
 
 fn missing(written: &str, path: &[u8]) -> Error {
-    Error::SourceNotFound {
-        written: written.to_owned(),
-        path: path::text(path),
-    }
+    Error::SourceNotFound { written: written.to_owned(), path: path::text(path) }
 }
 
 /// Where the source `path` leads.

@@ -66,10 +66,14 @@ fn collect(records: &MemoryRecords, record: &DirectoryRef, at: &[u8], lines: &mu
             }
             Entry::Node(Node::File(file)) => {
                 let first = file.hard_link.as_deref().map(|first| format!(" = {}", path::text(first)));
-                let text = ["1", "2", "3", "4", "5", "6"].into_iter().find(|text| BlobDigest::of(text.as_bytes()) == file.blob);
+                let text = ["1", "2", "3", "4", "5", "6"]
+                    .into_iter()
+                    .find(|text| BlobDigest::of(text.as_bytes()) == file.blob);
                 lines.push(format!("{shown} {}{}", text.unwrap_or("?"), first.unwrap_or_default()));
             }
-            Entry::Node(Node::Symlink(symlink)) => lines.push(format!("{shown} -> {}", path::text(&symlink.target))),
+            Entry::Node(Node::Symlink(symlink)) => {
+                lines.push(format!("{shown} -> {}", path::text(&symlink.target)))
+            }
             Entry::Node(Node::Device(_)) => lines.push(format!("{shown} device")),
         }
     }

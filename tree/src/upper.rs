@@ -126,12 +126,7 @@ impl View for Upper<'_> {
 impl Dir {
     /// A new directory with nothing below it.
     fn new(metadata: Metadata, opaque: bool) -> Self {
-        Self {
-            metadata,
-            below: None,
-            opaque,
-            children: BTreeMap::new(),
-        }
+        Self { metadata, below: None, opaque, children: BTreeMap::new() }
     }
 
     /// What `name` is.
@@ -165,7 +160,12 @@ impl Dir {
     }
 
     /// A new and empty directory at `name`, whatever was there.
-    pub(crate) fn make(&mut self, records: &dyn Records, name: &[u8], metadata: Metadata) -> Result<&mut Self, Error> {
+    pub(crate) fn make(
+        &mut self,
+        records: &dyn Records,
+        name: &[u8],
+        metadata: Metadata,
+    ) -> Result<&mut Self, Error> {
         let opaque = matches!(self.node_below(records, name)?, Some(Node::Directory(_)));
         Ok(self.hold(name, Box::new(Self::new(metadata, opaque))))
     }
@@ -189,7 +189,9 @@ impl Dir {
         };
         match item {
             Item::Dir(dir) => dir,
-            Item::Leaf(_) | Item::Linked(_) | Item::Graft(_) => unreachable!("a directory was just put there"),
+            Item::Leaf(_) | Item::Linked(_) | Item::Graft(_) => {
+                unreachable!("a directory was just put there")
+            }
         }
     }
 
@@ -229,16 +231,8 @@ impl Dir {
             };
             entries.insert(name, Entry::Node(node));
         }
-        let record = if entries.is_empty() {
-            DirectoryRef::empty()
-        } else {
-            records.put(entries)?
-        };
-        Ok(Directory {
-            metadata: mem::take(&mut self.metadata),
-            opaque: self.opaque,
-            record,
-        })
+        let record = if entries.is_empty() { DirectoryRef::empty() } else { records.put(entries)? };
+        Ok(Directory { metadata: mem::take(&mut self.metadata), opaque: self.opaque, record })
     }
 }
 

@@ -18,11 +18,7 @@ use crate::records::{Entries, Records, load};
 /// Every entry of `tree` with its tree path: a directory before what is in it, names in byte order. The root itself is
 /// left out. Ends after the first error.
 pub fn walk<'a>(records: &'a dyn Records, tree: &Tree) -> Walk<'a> {
-    Walk {
-        records,
-        open: Vec::new(),
-        next: Some((Vec::new(), tree.root.record)),
-    }
+    Walk { records, open: Vec::new(), next: Some((Vec::new(), tree.root.record)) }
 }
 
 /// See [`walk`].
@@ -47,11 +43,7 @@ impl Walk<'_> {
                 return Err(Error::TooDeep(path::absolute(&path)));
             }
             let entries = load(self.records, &record)?;
-            self.open.push(Level {
-                path,
-                entries,
-                last: None,
-            });
+            self.open.push(Level { path, entries, last: None });
         }
         while let Some(level) = self.open.last_mut() {
             let found = match &level.last {
@@ -178,7 +170,8 @@ mod tests {
     fn directories_come_before_what_is_in_them_and_names_in_byte_order() {
         let records = MemoryRecords::new();
         let tree = tree(&records, &[("a/b/c", file("1")), ("a.b", file("2")), ("z", dir(0o700))]);
-        let paths: Vec<_> = walk(&records, &tree).map(|step| String::from_utf8(step.unwrap().0).unwrap()).collect();
+        let paths: Vec<_> =
+            walk(&records, &tree).map(|step| String::from_utf8(step.unwrap().0).unwrap()).collect();
         assert_eq!(paths, ["a", "a/b", "a/b/c", "a.b", "z"]);
     }
 

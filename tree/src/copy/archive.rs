@@ -22,15 +22,9 @@ pub(super) fn unpack(
     implied: &BTreeSet<Vec<u8>>,
     selection: &Selection,
 ) -> Result<(), Error> {
-    let made = Metadata {
-        mode: 0o755,
-        ..selection.made_directories()
-    };
+    let made = Metadata { mode: 0o755, ..selection.made_directories() };
     upper.make_directories(at, &made)?;
-    let adjustment = Adjustment {
-        owner: selection.adjustment().owner,
-        mode: None,
-    };
+    let adjustment = Adjustment { owner: selection.adjustment().owner, mode: None };
     let implied_metadata = Metadata::plain(0o755, made.mtime);
     // Where each directory of the archive came to lie, and what is in it. Parents are opened before their entries, and
     // several directories may come to lie in one.
@@ -40,11 +34,7 @@ pub(super) fn unpack(
             let Entry::Node(node) = entry else { continue };
             let inside = path::join(&inside, name);
             let place = path::join(&real, name);
-            let node = if implied.contains(&inside) {
-                node.clone()
-            } else {
-                adjustment.apply(node.clone())
-            };
+            let node = if implied.contains(&inside) { node.clone() } else { adjustment.apply(node.clone()) };
             match node {
                 Node::Directory(directory) if implied.contains(&inside) => {
                     let real = upper.resolve(&place)?;

@@ -83,7 +83,12 @@ fn of_a_directory_the_contents_are_copied_and_merged() {
 
 #[test]
 fn links_at_the_destination_are_followed_inside_the_root() {
-    let stage = [("usr/bin/sh", file("2")), ("bin", link("/usr/bin")), ("to", link("../new/place")), ("f", link("usr/bin/sh"))];
+    let stage = [
+        ("usr/bin/sh", file("2")),
+        ("bin", link("/usr/bin")),
+        ("to", link("../new/place")),
+        ("f", link("usr/bin/sh")),
+    ];
     let case = Case::new(&[("f", file("1")), ("d/f", file("1"))], &stage);
     assert_eq!(case.outline(&["f"], "/bin/"), ["usr/", "usr/bin/", "usr/bin/f 1"]);
     assert_eq!(case.outline(&["d"], "/bin"), ["usr/", "usr/bin/", "usr/bin/f 1"]);
@@ -95,7 +100,13 @@ fn links_at_the_destination_are_followed_inside_the_root() {
 
 #[test]
 fn sources_that_are_links_are_followed_but_links_inside_them_are_kept() {
-    let source = [("foo", link("bar")), ("bar", file("1")), ("s/l", link("../d")), ("d/f", file("2")), ("d/k", link("f"))];
+    let source = [
+        ("foo", link("bar")),
+        ("bar", file("1")),
+        ("s/l", link("../d")),
+        ("d/f", file("2")),
+        ("d/k", link("f")),
+    ];
     let case = Case::new(&source, &[]);
     assert_eq!(case.outline(&["foo"], "/"), ["foo 1"]);
     assert_eq!(case.outline(&["s/l"], "/x"), ["x/", "x/f 2", "x/k -> f"]);
@@ -117,7 +128,10 @@ fn wildcards_take_one_component_each() {
 
 #[test]
 fn directories_and_files_do_not_replace_each_other() {
-    let case = Case::new(&[("d/x/f", file("1")), ("e/x", file("2"))], &[("o/x", file("3")), ("p/x", dir(0o755)), ("l/x", link("/p"))]);
+    let case = Case::new(
+        &[("d/x/f", file("1")), ("e/x", file("2"))],
+        &[("o/x", file("3")), ("p/x", dir(0o755)), ("l/x", link("/p"))],
+    );
     assert!(message(case.layer(&["d"], "/o")).contains("`/o/x`"));
     assert!(message(case.layer(&["e"], "/p")).contains("`/p/x`"));
     assert!(message(case.layer(&["d"], "/l")).contains("`/l/x`"), "a link to a directory is not one");
@@ -148,7 +162,10 @@ fn made_directories_belong_to_the_new_owner_and_have_an_octal_mode() {
 
 #[test]
 fn an_existing_subdirectory_gets_the_metadata_of_its_source_but_not_the_destination() {
-    let case = Case::new(&[("d", dir(0o711)), ("d/s", dir(0o711)), ("d/s/f", file("1"))], &[("o", dir(0o700)), ("o/s", dir(0o700))]);
+    let case = Case::new(
+        &[("d", dir(0o711)), ("d/s", dir(0o711)), ("d/s/f", file("1"))],
+        &[("o", dir(0o700)), ("o/s", dir(0o700))],
+    );
     let layer = case.layer(&["d"], "/o").unwrap();
     assert_eq!(case.metadata(&layer, "o").mode, 0o700);
     assert_eq!(case.metadata(&layer, "o/s").mode, 0o711);
@@ -156,7 +173,8 @@ fn an_existing_subdirectory_gets_the_metadata_of_its_source_but_not_the_destinat
 
 #[test]
 fn exclusions_are_relative_to_each_source_directory() {
-    let source = [("d/a.txt", file("1")), ("d/s/a.txt", file("2")), ("d/s/b", file("3")), ("d/e/x", file("4"))];
+    let source =
+        [("d/a.txt", file("1")), ("d/s/a.txt", file("2")), ("d/s/b", file("3")), ("d/e/x", file("4"))];
     let mut case = Case::new(&source, &[]);
     case.options.exclude = Patterns::new(["*.txt", "e"]).unwrap();
     assert_eq!(case.outline(&["d"], "/o"), ["o/", "o/s/", "o/s/a.txt 2", "o/s/b 3"]);
@@ -170,7 +188,10 @@ fn parents_are_kept_below_the_pivot() {
     let source = [("x/a", file("1")), ("x/y/a", file("2")), ("x/y/b", file("3")), ("x/z/a", file("4"))];
     let mut case = Case::new(&source, &[("p/x", dir(0o700))]);
     case.options.parents = true;
-    assert_eq!(case.outline(&["./x/y/a", "x/z"], "/n/"), ["n/", "n/x/", "n/x/y/", "n/x/y/a 2", "n/x/z/", "n/x/z/a 4"]);
+    assert_eq!(
+        case.outline(&["./x/y/a", "x/z"], "/n/"),
+        ["n/", "n/x/", "n/x/y/", "n/x/y/a 2", "n/x/z/", "n/x/z/a 4"]
+    );
     assert_eq!(case.outline(&["x/./y/a"], "/n/"), ["n/", "n/y/", "n/y/a 2"]);
     assert_eq!(case.outline(&["x/./**/a"], "/n/"), ["n/", "n/a 1", "n/y/", "n/y/a 2", "n/z/", "n/z/a 4"]);
     assert_eq!(case.outline(&["x/./none*"], "/n/"), ["n/"]);
@@ -185,7 +206,10 @@ fn hard_links_are_elected_again_among_what_is_selected() {
     let source = [("a/1", linked("1", "a/1")), ("b/2", linked("1", "a/1")), ("b/3", linked("1", "a/1"))];
     let mut case = Case::new(&source, &[]);
     assert_eq!(case.outline(&["b"], "/o"), ["o/", "o/2 1 = o/2", "o/3 1 = o/2"]);
-    assert_eq!(case.outline(&["."], "/o"), ["o/", "o/a/", "o/a/1 1 = o/a/1", "o/b/", "o/b/2 1 = o/a/1", "o/b/3 1 = o/a/1"]);
+    assert_eq!(
+        case.outline(&["."], "/o"),
+        ["o/", "o/a/", "o/a/1 1 = o/a/1", "o/b/", "o/b/2 1 = o/a/1", "o/b/3 1 = o/a/1"]
+    );
     assert_eq!(case.outline(&["a"], "/o"), ["o/", "o/1 1"]);
     assert_eq!(case.outline(&["b/2", "b/3"], "/o/"), ["o/", "o/2 1", "o/3 1"]);
     case.options.exclude = Patterns::new(["b/2", "a"]).unwrap();
@@ -250,10 +274,22 @@ fn a_working_directory_is_made_once_through_links() {
 
 #[test]
 fn an_archive_replaces_what_is_in_the_way_and_goes_through_links_it_does_not_list() {
-    let stage = [("d/dir/old", file("2")), ("d/file", file("2")), ("d/lib", link("usr/lib")), ("d/usr/lib/x", file("2")), ("d/ln", link("usr"))];
+    let stage = [
+        ("d/dir/old", file("2")),
+        ("d/file", file("2")),
+        ("d/lib", link("usr/lib")),
+        ("d/usr/lib/x", file("2")),
+        ("d/ln", link("usr")),
+    ];
     let case = Case::new(&[("x.tar", file("5"))], &stage);
     let mut archive = crate::TreeBuilder::default();
-    for (path, node) in [("dir", file("1")), ("file/new", file("1")), ("lib/so", linked("3", "ln/t")), ("ln", dir(0o700)), ("ln/t", linked("3", "ln/t"))] {
+    for (path, node) in [
+        ("dir", file("1")),
+        ("file/new", file("1")),
+        ("lib/so", linked("3", "ln/t")),
+        ("ln", dir(0o700)),
+        ("ln/t", linked("3", "ln/t")),
+    ] {
         archive.insert(path.as_bytes(), node).unwrap();
     }
     archive.insert(b"file", dir(0o755)).unwrap();
@@ -265,7 +301,17 @@ fn an_archive_replaces_what_is_in_the_way_and_goes_through_links_it_does_not_lis
     selection.unpack(0, archive, implied);
     let destination = Destination { path: "/d", workdir: "/", link: false };
     let layer = copy(&case.records, &case.stage, &selection, destination).unwrap();
-    let expected = ["d/", "d/dir 1", "d/file/", "d/file/new 1", "d/ln/", "d/ln/t 3 = d/ln/t", "d/usr/", "d/usr/lib/", "d/usr/lib/so 3 = d/ln/t"];
+    let expected = [
+        "d/",
+        "d/dir 1",
+        "d/file/",
+        "d/file/new 1",
+        "d/ln/",
+        "d/ln/t 3 = d/ln/t",
+        "d/usr/",
+        "d/usr/lib/",
+        "d/usr/lib/so 3 = d/ln/t",
+    ];
     assert_eq!(outline(&case.records, &layer), expected);
     assert_eq!(case.metadata(&layer, "d/ln").uid, 9);
     assert_eq!(case.metadata(&layer, "d/usr").uid, 0);

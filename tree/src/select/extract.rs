@@ -30,17 +30,11 @@ pub(super) fn contents(
         partial: BTreeMap::new(),
     };
     if include.is_none() && exclude.is_empty() && extract.leaves_as_is(&record) {
-        return Ok(What::Contents {
-            record,
-            partial: BTreeMap::new(),
-        });
+        return Ok(What::Contents { record, partial: BTreeMap::new() });
     }
     extract.descend(&record, b"", &Inherited::default(), &Inherited::default())?;
     let record = extract.builder.finish(records)?.root.record;
-    Ok(What::Contents {
-        record,
-        partial: extract.partial,
-    })
+    Ok(What::Contents { record, partial: extract.partial })
 }
 
 struct Extract<'a> {
@@ -85,7 +79,8 @@ impl Extract<'_> {
             let selected = included && !verdict.matched;
             match node {
                 Node::Directory(directory) => {
-                    let may_include = included || self.include.is_some_and(|include| include.may_match_below(&path));
+                    let may_include =
+                        included || self.include.is_some_and(|include| include.may_match_below(&path));
                     let may_return = !verdict.matched || self.exclude.has_exceptions();
                     if selected {
                         self.make_held_back()?;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Limits};
+use crate::{Blame, Error, Limits};
 
 /// How a container is kept from the host's devices.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -261,7 +261,12 @@ pub(crate) struct Group {
 
 impl Group {
     fn make(&mut self, path: PathBuf) -> Result<PathBuf, Error> {
-        make(&path)?;
+        if let Some(parent) = path.parent() {
+            make(parent)?;
+        }
+        // A group that exists belongs to another container.
+        let action = || format!("make control group `{}`", path.display());
+        fs::create_dir(&path).map_err(|source| Error::setup(action(), Blame::Internal, source))?;
         self.owned.push(path.clone());
         Ok(path)
     }

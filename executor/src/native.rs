@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ impl Native {
         Ok(Self { cgroups, directory, masked: masked_below_sys() })
     }
 
-    fn spec(&self, c: &Container, group: &Group, directory: &ContainerDirectory) -> (Spec, Vec<MountFrame>) {
+    fn spec(&self, c: &Container, group: &Group, sockets: &Sockets) -> (Spec, Vec<MountFrame>) {
         let mut frames = Vec::new();
         let mounts = c.mounts.iter().enumerate().map(|(index, mount)| {
             let kind = match mount.kind.clone() {
@@ -62,7 +62,7 @@ impl Native {
                     MountKindSpec::SecretFile { frame: FIRST_SECRET + frames.len() - 1, mode, uid, gid }
                 }
                 MountKind::UnixSocket { .. } => {
-                    MountKindSpec::Bind { source: directory.socket(index), access: Access::ReadWrite }
+                    MountKindSpec::Bind { source: sockets.path(index), access: Access::ReadWrite }
                 }
             };
             MountSpec { target: mount.target.clone(), kind }
@@ -84,7 +84,9 @@ impl Native {
             hostname: c.hostname.clone(),
             shm_size: c.shm_size,
             ulimits: c.ulimits.clone(),
-            run: directory.path().to_owned(),
+            hosts: c.hosts.clone(),
+            resolv_conf: c.resolv_conf.clone(),
+            workbench: self.directory.workbench(),
             cgroup_entrances: group.entrances(),
             devices: self.cgroups.devices(),
             masked: self.masked.clone(),
@@ -92,8 +94,8 @@ impl Native {
         (spec, frames)
     }
 
-    fn start(&self, container: &Container, group: &Group, directory: &ContainerDirectory) -> Result<Running, Error> {
-        let (spec, secrets) = self.spec(container, group, directory);
+    fn start(&self, container: &Container, group: &Group, sockets: &Sockets) -> Result<Running, Error> {
+        let (spec, secrets) = self.spec(container, group, sockets);
         let spec = serde_json::to_vec(&spec).map_err(|problem| Error::Invalid {
             id: container.id.clone(),
             problem: format!("cannot be described: {problem}"),
@@ -141,24 +143,41 @@ impl Executor for Native {
         if cancel.is_cancelled() {
             return Ok(Outcome { exit: Exit::Cancelled, usage: Usage::default() });
         }
-        let directory = self.directory.container(&container.id, &container.hosts, &container.resolv_conf)?;
+        let sockets = Sockets::start(container, &self.directory)?;
         let group = self.cgroups.container(&container.id, &container.limits)?;
-        let _proxies = start_proxies(container, &directory)?;
-        let running = self.start(container, &group, &directory)?;
+        let running = self.start(container, &group, &sockets)?;
         let deadline = container.limits.timeout.map(|timeout| started + timeout);
         let ended = running.watch(output, cancel, deadline)?;
         ended.outcome(&group, started, output)
     }
 }
 
-fn start_proxies(container: &Container, directory: &ContainerDirectory) -> Result<Vec<Proxy>, Error> {
-    let mut proxies = Vec::new();
-    for (index, mount) in container.mounts.iter().enumerate() {
-        if let MountKind::UnixSocket { source, mode, uid, gid } = &mount.kind {
-            proxies.push(Proxy::start(&directory.socket(index), source, *mode, *uid, *gid)?);
+/// The sockets that are forwarded into a container, and the directory where they listen: most containers need neither.
+struct Sockets {
+    // Stopped before their directory goes.
+    proxies: Vec<Proxy>,
+    directory: Option<ContainerDirectory>,
+}
+
+impl Sockets {
+    fn start(container: &Container, run: &RunDirectory) -> Result<Self, Error> {
+        let mut sockets = Self { proxies: Vec::new(), directory: None };
+        for (index, mount) in container.mounts.iter().enumerate() {
+            if let MountKind::UnixSocket { source, mode, uid, gid } = &mount.kind {
+                let directory = match sockets.directory.take() {
+                    Some(directory) => directory,
+                    None => run.container(&container.id)?,
+                };
+                sockets.proxies.push(Proxy::start(&directory.socket(index), source, *mode, *uid, *gid)?);
+                sockets.directory = Some(directory);
+            }
         }
+        Ok(sockets)
     }
-    Ok(proxies)
+
+    fn path(&self, mount: usize) -> PathBuf {
+        self.directory.as_ref().map(|directory| directory.socket(mount)).unwrap_or_default()
+    }
 }
 
 /// Paths that exist on this machine and that Docker hides, besides those that exist everywhere.

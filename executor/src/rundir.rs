@@ -3,11 +3,12 @@
 //! ```text
 //! lock            held exclusively by the live owner; the kernel lets go of it with the process
 //! tag             random name of this directory's control groups
-//! containers/ID/  hosts, resolv.conf, sockets, and the mount points `root` and `stage`
+//! workbench/      empty; each container is put together over it, in its own mount namespace
+//! containers/ID/  sockets that are forwarded into a container
 //! ```
 //!
-//! Nothing is mounted there as the host sees it. So what a dead owner leaves are plain files here and control groups, both found by name;
-//! its processes died with it.
+//! Nothing is mounted there as the host sees it, and nothing is written for an ordinary container: on a busy disk, making and removing a few files
+//! takes longer than the container. So what a dead owner leaves are sockets here and control groups, both found by name; its processes died with it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -47,7 +48,9 @@ impl RunDirectory {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("clean", error)),
             Ok(()) | Err(_) => {}
         }
-        DirBuilder::new().mode(0o700).create(&containers).map_err(|e| failed("prepare", e))?;
+        for directory in [containers, path.join(WORKBENCH)] {
+            DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|e| failed("prepare", e))?;
+        }
         Ok(Self { path, tag, _lock: lock })
     }
 
@@ -56,26 +59,21 @@ impl RunDirectory {
         &self.tag
     }
 
+    /// An empty directory to mount over.
+    pub(crate) fn workbench(&self) -> PathBuf {
+        self.path.join(WORKBENCH)
+    }
+
     /// Makes the directory of a container.
-    pub(crate) fn container(&self, id: &str, hosts: &str, resolv_conf: &str) -> Result<ContainerDirectory, Error> {
+    pub(crate) fn container(&self, id: &str) -> Result<ContainerDirectory, Error> {
         let path = self.path.join("containers").join(id);
         let failed = |source| Error::environment(format!("prepare directory `{}`", path.display()), source);
         fs::create_dir(&path).map_err(failed)?;
-        let directory = ContainerDirectory { path: path.clone() };
-        fs::create_dir(path.join("root")).map_err(failed)?;
-        fs::create_dir(path.join("stage")).map_err(failed)?;
-        write(&path.join("hosts"), hosts).map_err(failed)?;
-        write(&path.join("resolv.conf"), resolv_conf).map_err(failed)?;
-        Ok(directory)
+        Ok(ContainerDirectory { path })
     }
 }
 
-/// The mode must not depend on this process's umask: every user of the container reads these.
-fn write(path: &Path, content: &str) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::write(path, content)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
-}
+const WORKBENCH: &str = "workbench";
 
 fn tag(path: &Path) -> io::Result<String> {
     if let Ok(tag) = fs::read_to_string(path)
@@ -98,10 +96,6 @@ pub(crate) struct ContainerDirectory {
 }
 
 impl ContainerDirectory {
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Where the socket of mount `index` listens.
     pub(crate) fn socket(&self, index: usize) -> PathBuf {
         self.path.join(format!("socket-{index}"))

@@ -35,8 +35,12 @@ pub(crate) struct Spec {
     pub(crate) hostname: String,
     pub(crate) shm_size: u64,
     pub(crate) ulimits: Vec<Ulimit>,
-    /// Directory with the mount points `root` and `stage` and the files `hosts` and `resolv.conf`.
-    pub(crate) run: PathBuf,
+    /// Content of `/etc/hosts`.
+    pub(crate) hosts: String,
+    /// Content of `/etc/resolv.conf`.
+    pub(crate) resolv_conf: String,
+    /// An empty directory of the host, over which the container is put together.
+    pub(crate) workbench: PathBuf,
     /// Files to which the container's first process writes `0`.
     pub(crate) cgroup_entrances: Vec<PathBuf>,
     pub(crate) devices: Devices,
@@ -149,7 +153,7 @@ pub(crate) fn receive(socket: &UnixStream) -> io::Result<(Vec<Vec<u8>>, Option<O
     }
     let network = ancillary.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
+        RecvAncillaryMessage::ScmCredentials(_) | _ => None,
     });
     let count = u32::from_le_bytes(count) as usize;
     if count > MAX_FRAMES {

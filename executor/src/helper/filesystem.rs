@@ -2,17 +2,17 @@
 //!
 //! Everything happens in the container's own mount namespace, whose mounts are made private first. Its last act is to make the new root the only one.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, makedev, mkdirat, mknodat, symlinkat};
 use rustix::io::Errno;
-use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags, mount_change, unmount};
+use rustix::mount::{MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
 
-use super::mounts::{Root, TargetKind, copy_of, copy_of_host, filesystem, forbid_devices, make_read_only};
+use super::mounts::{Root, TargetKind, attach_to, copy_of, copy_of_host, filesystem, forbid_devices, make_read_only};
 use super::overlay::{self, Upper};
 use super::{Request, internal};
 use crate::cgroup::Devices;
@@ -29,7 +29,8 @@ pub(super) fn set_up(request: &Request) -> Result<(), Failure> {
     let spec = &request.spec;
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
         .map_err(|e| Failure::environment("make mounts private", e))?;
-    let path = spec.run.join("root");
+    let workbench = Workbench::set_up(spec).map_err(|e| Failure::environment("prepare the root", e))?;
+    let path = workbench.path("root");
     overlay::mount_at(&path, &spec.lowers, Some(&Upper { upper: &spec.upper, work: &spec.work }))?;
     let root = Root::open(&path).map_err(|e| internal("open the root", e))?;
     if spec.devices == Devices::NoDeviceMounts {
@@ -37,16 +38,39 @@ pub(super) fn set_up(request: &Request) -> Result<(), Failure> {
     }
     mount_kernel_interfaces(&root, spec)?;
     for (name, target) in [("hosts", "/etc/hosts"), ("resolv.conf", "/etc/resolv.conf")] {
-        let source = spec.run.join(name);
-        let file = copy_of_host(&source).map_err(|e| internal("find a generated file", e))?;
+        let file = copy_of_host(&workbench.path(name)).map_err(|e| internal("find a generated file", e))?;
         root.attach(&file, target)?;
     }
     for mount in &spec.mounts {
-        attach(&root, mount, request)?;
+        attach(&root, mount, request, &workbench.path("stage"))?;
     }
     set_kernel_parameters(&root, spec);
     hide(&root, spec)?;
     enter(&root)
+}
+
+/// A file system in memory that only this mount namespace sees, with the mount points `root` and `stage` and the files `hosts` and `resolv.conf`.
+struct Workbench<'a> {
+    path: &'a Path,
+}
+
+impl<'a> Workbench<'a> {
+    fn set_up(spec: &'a Spec) -> std::io::Result<Self> {
+        let workbench = Self { path: &spec.workbench };
+        mount("tmpfs", workbench.path, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=755"))?;
+        for directory in ["root", "stage"] {
+            fs::create_dir(workbench.path(directory))?;
+        }
+        for (name, content) in [("hosts", &spec.hosts), ("resolv.conf", &spec.resolv_conf)] {
+            fs::write(workbench.path(name), content)?;
+            fs::set_permissions(workbench.path(name), fs::Permissions::from_mode(0o644))?;
+        }
+        Ok(workbench)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
 }
 
 fn mount_kernel_interfaces(root: &Root, spec: &Spec) -> Result<(), Failure> {
@@ -106,7 +130,7 @@ fn fill_dev(dev: &OwnedFd, devices: Devices) -> Result<(), Errno> {
     Ok(())
 }
 
-fn attach(root: &Root, mount: &MountSpec, request: &Request) -> Result<(), Failure> {
+fn attach(root: &Root, mount: &MountSpec, request: &Request, stage: &Path) -> Result<(), Failure> {
     let spec = &request.spec;
     let detached = match &mount.kind {
         MountKindSpec::Bind { source, access } => {
@@ -117,7 +141,7 @@ fn attach(root: &Root, mount: &MountSpec, request: &Request) -> Result<(), Failu
             }
             tree
         }
-        MountKindSpec::Overlay { lowers, subpath, access } => stacked(&spec.run.join("stage"), lowers, subpath, access)?,
+        MountKindSpec::Overlay { lowers, subpath, access } => stacked(stage, lowers, subpath, access)?,
         MountKindSpec::Tmpfs { size, mode } => {
             let (mode, size) = (format!("{:o}", mode & 0o7777), size.map(|bytes| bytes.to_string()));
             let mut options = vec![("mode", mode.as_str())];
@@ -126,7 +150,7 @@ fn attach(root: &Root, mount: &MountSpec, request: &Request) -> Result<(), Failu
         }
         MountKindSpec::SecretFile { frame, mode, uid, gid } => {
             let content = request.frames.get(*frame).map_or(&[][..], Vec::as_slice);
-            secret(&spec.run.join("stage"), content, *mode, *uid, *gid)?
+            secret(stage, content, *mode, *uid, *gid)?
         }
     };
     if spec.devices == Devices::NoDeviceMounts {
@@ -136,26 +160,25 @@ fn attach(root: &Root, mount: &MountSpec, request: &Request) -> Result<(), Failu
 }
 
 /// A path of a stack of layers. The stack is mounted at `stage` for a moment, as older kernels do not look into detached mounts.
-fn stacked(stage: &Path, lowers: &[std::path::PathBuf], subpath: &str, access: &OverlayAccess) -> Result<OwnedFd, Failure> {
+fn stacked(stage: &Path, lowers: &[PathBuf], subpath: &str, access: &OverlayAccess) -> Result<OwnedFd, Failure> {
     let failed = |e: Errno| Failure::new(Blame::User, format!("find `{subpath}` in the source of a mount"), e);
     let find = |top: &Path| {
         let top = Root::open(top).map_err(failed)?;
         let place = top.resolve(if subpath.is_empty() { "/" } else { subpath }, OFlags::PATH).map_err(failed)?;
         copy_of(&place).map_err(failed)
     };
-    let tree = match (access, lowers) {
+    let upper = match access {
+        OverlayAccess::ReadOnly => None,
+        OverlayAccess::Discard { upper, work } => Some(Upper { upper, work }),
+    };
+    let tree = if let (None, [only]) = (&upper, lowers) {
         // overlayfs refuses a single layer without an upper one, and is not needed for it.
-        (OverlayAccess::ReadOnly, [only]) => find(only)?,
-        _ => {
-            let upper = match access {
-                OverlayAccess::ReadOnly => None,
-                OverlayAccess::Discard { upper, work } => Some(Upper { upper, work }),
-            };
-            overlay::mount_at(stage, lowers, upper.as_ref())?;
-            let tree = find(stage);
-            unmount(stage, UnmountFlags::DETACH).map_err(|e| internal("leave the stage", e))?;
-            tree?
-        }
+        find(only)?
+    } else {
+        overlay::mount_at(stage, lowers, upper.as_ref())?;
+        let tree = find(stage);
+        unmount(stage, UnmountFlags::DETACH).map_err(|e| internal("leave the stage", e))?;
+        tree?
     };
     if *access == OverlayAccess::ReadOnly {
         make_read_only(&tree).map_err(|e| Failure::environment("make a mount read-only", e))?;
@@ -167,8 +190,8 @@ fn stacked(stage: &Path, lowers: &[std::path::PathBuf], subpath: &str, access: &
 fn secret(stage: &Path, content: &[u8], mode: u32, uid: u32, gid: u32) -> Result<OwnedFd, Failure> {
     let failed = |e: std::io::Error| Failure::environment("provide a secret", e);
     let memory = filesystem("ramfs", &[("mode", "700")], NOSUID | NOEXEC | NODEV)?;
-    let stage = Root::open(stage).map_err(|e| failed(e.into()))?;
-    stage.attach_to(&memory, stage.fd()).map_err(|e| failed(e.into()))?;
+    let place = Root::open(stage).map_err(|e| failed(e.into()))?;
+    attach_to(&memory, place.fd()).map_err(|e| failed(e.into()))?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     let file = rustix::fs::openat(&memory, "secret", flags, Mode::from_raw_mode(0o600)).map_err(|e| failed(e.into()))?;
     let mut file = File::from(file);
@@ -177,15 +200,8 @@ fn secret(stage: &Path, content: &[u8], mode: u32, uid: u32, gid: u32) -> Result
     file.set_permissions(std::fs::Permissions::from_mode(mode & 0o7777)).map_err(failed)?;
     let copy = copy_of(&file).map_err(|e| failed(e.into()))?;
     make_read_only(&copy).map_err(failed)?;
-    let top = stage_mount(&memory).map_err(|e| failed(e.into()))?;
-    unmount(top, UnmountFlags::DETACH).map_err(|e| failed(e.into()))?;
+    unmount(stage, UnmountFlags::DETACH).map_err(|e| failed(e.into()))?;
     Ok(copy)
-}
-
-/// A path that leads to an attached mount.
-fn stage_mount(mount: &OwnedFd) -> Result<String, Errno> {
-    use std::os::fd::AsRawFd;
-    Ok(format!("/proc/self/fd/{}", mount.as_raw_fd()))
 }
 
 /// As Docker does: any user may open low ports and send pings, in a namespace of the container's own.
@@ -230,7 +246,7 @@ fn hide(root: &Root, spec: &Spec) -> Result<(), Failure> {
             Ok(place) => {
                 let copy = copy_of(&place).map_err(|e| failed(path, e.into()))?;
                 make_read_only(&copy).map_err(|e| failed(path, e))?;
-                root.attach_to(&copy, &place).map_err(|e| failed(path, e.into()))?;
+                attach_to(&copy, &place).map_err(|e| failed(path, e.into()))?;
             }
         }
     }
@@ -247,7 +263,7 @@ fn hide(root: &Root, spec: &Spec) -> Result<(), Failure> {
                 None => filesystem("tmpfs", &[], MountAttrFlags::MOUNT_ATTR_RDONLY | NODEV | NOSUID | NOEXEC)?,
             },
         };
-        root.attach_to(&cover, &place).map_err(|e| failed(path, e.into()))?;
+        attach_to(&cover, &place).map_err(|e| failed(path, e.into()))?;
         if empty.is_none() && TargetKind::of(&cover) == Ok(TargetKind::Directory) {
             empty = Some(cover);
         }

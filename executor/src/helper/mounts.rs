@@ -56,7 +56,7 @@ impl Root {
         let failed = |e: Errno| Failure::new(Blame::User, format!("mount at `{target}`"), e);
         let kind = TargetKind::of(mount).map_err(failed)?;
         let place = self.target(target, kind).map_err(failed)?;
-        self.attach_to(mount, &place).map_err(failed)
+        attach_to(mount, &place).map_err(failed)
     }
 
     /// Attaches to a directory of ours that must not be redirected by the image, such as `/proc`.
@@ -72,13 +72,7 @@ impl Root {
             let blame = if matches!(e, Errno::LOOP | Errno::NOTDIR) { Blame::User } else { Blame::Environment };
             Failure::new(blame, format!("mount at `{target}`, which must be a directory in the image"), e)
         };
-        self.attach_to(mount, &place.map_err(failed)?).map_err(failed)
-    }
-
-    /// Attaches to a place that was opened before.
-    pub(super) fn attach_to(&self, mount: &OwnedFd, place: &OwnedFd) -> Result<(), Errno> {
-        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-        move_mount(mount, "", place, "", flags)
+        attach_to(mount, &place.map_err(failed)?).map_err(failed)
     }
 
     /// Opens `path`, making what is missing of it. Every prefix is resolved from the root again, so that a symlink on the way
@@ -105,6 +99,12 @@ impl Root {
         }
         Ok(parent)
     }
+}
+
+/// Attaches to a place that was opened before.
+pub(super) fn attach_to(mount: &OwnedFd, place: &OwnedFd) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, "", place, "", flags)
 }
 
 fn make(parent: &OwnedFd, name: &str, is_file: bool) -> Result<(), Errno> {

@@ -39,6 +39,11 @@ fn prepare(spec: &Spec, filter: &[u8]) -> Result<(Strings, Strings), Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     sys::close_others_on_exec().map_err(|e| internal("close descriptors", e))?;
     limit(&spec.ulimits)?;
+    // `/dev/stdout` is opened anew through `/proc`, which asks who owns the pipe.
+    for stream in [rustix::stdio::stdout(), rustix::stdio::stderr()] {
+        rustix::fs::fchown(stream, Some(Uid::from_raw(spec.user.uid)), None)
+            .map_err(|e| internal("hand over the output streams", e))?;
+    }
     rustix::process::chdir(&spec.cwd)
         .map_err(|e| Failure::new(Blame::User, format!("enter working directory `{}`", spec.cwd), e))?;
     sys::seccomp::load(filter).map_err(|e| Failure::environment("load the seccomp filter", e))?;

@@ -52,7 +52,7 @@ impl Bridge {
         let bridge = Self { name, slot, subnet, mtu, addresses: Mutex::default(), _lock: lock };
         tool::run("ip", &["-batch", "-"], &script)?;
         forward_packets()?;
-        firewall::set_up(&bridge.name, &subnet)?;
+        firewall::set_up(&bridge.name, subnet)?;
         Ok(bridge)
     }
 

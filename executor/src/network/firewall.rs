@@ -8,7 +8,7 @@ use crate::Error;
 const FORBIDDEN: [&str; 2] = ["127.0.0.0/8", "169.254.0.0/16"];
 
 /// Installs the rules for a bridge.
-pub(super) fn set_up(bridge: &str, subnet: &Subnet) -> Result<(), Error> {
+pub(super) fn set_up(bridge: &str, subnet: Subnet) -> Result<(), Error> {
     if tool::exists("nft") {
         tool::run("nft", &["-f", "-"], &ruleset(bridge, subnet))?;
         // A packet must please every table, and Docker's lets nothing through that is not its own.
@@ -46,7 +46,7 @@ pub(super) fn remove(bridge: &str) {
     }
 }
 
-fn ruleset(bridge: &str, subnet: &Subnet) -> String {
+fn ruleset(bridge: &str, subnet: Subnet) -> String {
     let forbidden = FORBIDDEN.join(", ");
     format!(
         "table ip {bridge} {{\n\
@@ -76,7 +76,7 @@ fn ruleset(bridge: &str, subnet: &Subnet) -> String {
 }
 
 /// Rules that end in the same, without the table of IPv6, which is off on the interfaces.
-fn iptables_rules(bridge: &str, subnet: &Subnet) -> Vec<String> {
+fn iptables_rules(bridge: &str, subnet: Subnet) -> Vec<String> {
     let mut rules = vec![
         format!("-t raw -A PREROUTING -i {bridge} ! -s {subnet} -j DROP"),
         format!("-t nat -A POSTROUTING -s {subnet} ! -o {bridge} -j MASQUERADE"),

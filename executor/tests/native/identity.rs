@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("status_equals_that_of_runc", status_equals_that_of_runc),
     ("limits_of_processes_are_set", limits_of_processes_are_set),
     ("the_umask_is_dockers", the_umask_is_dockers),
+    ("the_user_can_reopen_its_output", the_user_can_reopen_its_output),
     ("a_directory_closed_to_the_user_can_be_the_working_directory", closed_working_directory),
 ];
 
@@ -97,6 +98,14 @@ fn limits_of_processes_are_set() {
     ];
     assert_eq!(world.run(&container).unwrap().ok(), "100\n200\n0\n1024\n");
     assert_eq!(world.output("ulimit -n"), "1024\n");
+}
+
+fn the_user_can_reopen_its_output() {
+    let world = World::new();
+    let mut container = world.shell("echo out > /dev/stdout; echo err > /dev/stderr");
+    container.user = User { uid: 1000, gid: 1000, groups: Vec::new() };
+    let ran = world.run(&container).unwrap();
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("out\n", "err\n"), "{ran:?}");
 }
 
 fn the_umask_is_dockers() {

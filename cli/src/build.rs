@@ -13,10 +13,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use farm_client::{Context, DockerfileText, stdin};
-use farm_coordinator::{Blame, Built, Error, Request};
+use farm_coordinator::{Blame, Error, Request};
 use farm_dockerfile::ignore::IgnorePatterns;
 use farm_dockerfile::lower::{NoCache, Options};
-use farm_model::{BuildEvent, ContextName, Platform};
+use farm_model::{BuildEvent, ContextName, OciDigest, Platform};
 use tokio::sync::mpsc;
 
 pub(crate) use arguments::Arguments;
@@ -76,15 +76,15 @@ impl Job {
         let build = async { tokio::join!(build, show).0 };
         let finish = async {
             let built = build.await?;
-            export::write_all(&built, &farm.store, &outputs, &tags).await?;
-            Ok(built)
+            let wants_id = mode == Mode::Quiet || iidfile.is_some();
+            export::write_all(&built, &farm.store, &outputs, &tags, wants_id).await
         };
         let result = tokio::select! {
             result = finish => result,
             () = interrupts.requested() => Err(Failure::interrupted()),
         };
         farm.stop().await;
-        report(&result?, mode, iidfile.as_deref())
+        report(result?, mode, iidfile.as_deref())
     }
 }
 
@@ -102,15 +102,16 @@ async fn show(mut events: mpsc::Receiver<BuildEvent>, mode: Mode) {
     }
 }
 
-/// Says which image it was.
-fn report(built: &Built, mode: Mode, iidfile: Option<&Path>) -> Result<(), Failure> {
-    let id = built.id.to_string();
+/// Says which image it was, where somebody wants to know.
+fn report(id: Option<OciDigest>, mode: Mode, iidfile: Option<&Path>) -> Result<(), Failure> {
+    let Some(id) = id else { return Ok(()) };
     if let Some(path) = iidfile {
-        std::fs::write(path, &id)
+        std::fs::write(path, id.to_string())
             .map_err(|error| Failure::environment(format!("cannot write `{}`: {error}", path.display())))?;
     }
-    if mode == Mode::Quiet {
-        progress::print(&id);
+    match mode {
+        Mode::Quiet => progress::print(&id.to_string()),
+        Mode::Plain => progress::complain(&format!("image {id}")),
     }
     Ok(())
 }
@@ -130,7 +131,7 @@ fn tags(arguments: &Arguments) -> Result<Vec<farm_model::Reference>, Failure> {
 /// Reads what the command line names.
 fn request(arguments: &Arguments) -> Result<(Request, Answers), Failure> {
     let mut answers = Answers::default();
-    let (dockerfile, context, root) = sources(arguments, &mut answers)?;
+    let (dockerfile, context, root) = sources(arguments)?;
     answers.contexts.insert(ContextName::main(), context);
     let mut options = Options::new(Platform::host());
     options.target.clone_from(&arguments.target);
@@ -188,11 +189,9 @@ fn platform(text: &str) -> Result<Platform, Failure> {
 /// The Dockerfile and the main context. A context from standard input lives as long as the returned directory.
 fn sources(
     arguments: &Arguments,
-    answers: &mut Answers,
 ) -> Result<(DockerfileText, Context, Option<tempfile::TempDir>), Failure> {
     let stdin_file = arguments.file.as_deref() == Some(Path::new("-"));
     let stdin_context = arguments.context == Path::new("-");
-    let _ = &answers;
     if stdin_file && stdin_context {
         return Err(Failure::usage("the Dockerfile and the context cannot both come from standard input"));
     }

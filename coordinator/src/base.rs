@@ -42,7 +42,7 @@ pub(crate) async fn resolve(
 
 fn selector(reference: Option<&str>) -> Selector {
     match reference {
-        None => Selector::Only,
+        None => Selector::Default,
         Some(text) => text.parse().map_or_else(|_| Selector::Tag(text.to_owned()), Selector::Digest),
     }
 }

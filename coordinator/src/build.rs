@@ -9,6 +9,7 @@ use farm_model::{BuildEvent, Scope};
 use farm_oci::{Client, Image, Limits, RegistryConfig};
 use farm_proto::{CoordinatorMessage, WorkerMessage};
 use farm_store::Store;
+use farm_tree::Tree;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -53,10 +54,12 @@ pub struct Coordinator {
 }
 
 /// What a build came to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Built {
     /// The image, ready to be exported.
     pub image: Image,
+    /// Its file system.
+    pub merged: Tree,
     /// Seconds since the Unix epoch that `SOURCE_DATE_EPOCH` asked for.
     pub source_date_epoch: Option<i64>,
 }
@@ -93,7 +96,7 @@ impl Coordinator {
         run_stages(&shared).await?;
         let finished = image::assemble(&shared).await?;
         reporter.send(finished.event).await;
-        Ok(Built { image: finished.image, source_date_epoch })
+        Ok(Built { image: finished.image, merged: finished.merged, source_date_epoch })
     }
 }
 

@@ -5,7 +5,8 @@ use std::fs::File;
 
 use farm_model::op::{MountKind, Op, Origin, Source};
 use farm_model::{BlobDigest, BuildGraph, ContextName};
-use farm_tree::Tree;
+use farm_store::Store;
+use farm_tree::{Entries, Entry, MemoryRecords, Node, Records as _, Tree};
 use tokio::sync::Mutex;
 
 use crate::build::{Farm, blocking};
@@ -38,7 +39,7 @@ impl Contexts {
         let scan = self.session.scan(context, paths).await?;
         let store = farm.store.clone();
         let tree = blocking(move || {
-            farm_tree::walk::transfer(&scan.records, &store, &scan.tree)?;
+            transfer(&scan.records, &store, &scan.tree)?;
             Ok(scan.tree)
         })
         .await?;
@@ -83,7 +84,7 @@ impl Contexts {
                 let taken = File::open(path).map(|mut file| store.ingest_expected(&mut file, blob));
                 match taken {
                     Ok(Ok(())) => {}
-                    Ok(Err(farm_store::Error::Changed { .. })) | Err(_) => return Ok(true),
+                    Ok(Err(farm_store::Error::Mismatch { .. })) | Err(_) => return Ok(true),
                     Ok(Err(error)) => return Err(error.into()),
                 }
             }
@@ -126,6 +127,24 @@ impl Attempts {
         self.left = self.left.checked_sub(1).ok_or_else(|| Error::ContextChanges(context.clone()))?;
         Ok(())
     }
+}
+
+/// Copies the records of `tree`, each once.
+fn transfer(from: &MemoryRecords, to: &Store, tree: &Tree) -> Result<(), Error> {
+    let mut seen = BTreeSet::new();
+    let mut pending = vec![tree.root.record.digest];
+    while let Some(digest) = pending.pop() {
+        if !seen.insert(digest) || to.has_record(&digest)? {
+            continue;
+        }
+        let entries = from.entries(digest)?;
+        pending.extend(entries.values().filter_map(|entry| match entry {
+            Entry::Node(Node::Directory(directory)) => Some(directory.record.digest),
+            Entry::Node(Node::File(_) | Node::Symlink(_) | Node::Device(_)) | Entry::Whiteout => None,
+        }));
+        to.put(Entries::clone(&entries))?;
+    }
+    Ok(())
 }
 
 fn wanted_paths(graph: &BuildGraph) -> BTreeMap<ContextName, Vec<String>> {

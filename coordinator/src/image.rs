@@ -3,6 +3,7 @@
 use farm_model::event::StageSize;
 use farm_model::{BuildEvent, History};
 use farm_oci::{Image, ImageLayer};
+use farm_tree::Tree;
 
 use crate::Error;
 use crate::stage::{ChainLayer, Shared};
@@ -11,6 +12,7 @@ use crate::stage::{ChainLayer, Shared};
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) image: Image,
+    pub(crate) merged: Tree,
     pub(crate) event: BuildEvent,
 }
 
@@ -32,7 +34,8 @@ pub(crate) async fn assemble(shared: &Shared) -> Result<Finished, Error> {
         layers: state.layers.iter().map(image_layer).collect(),
     };
     let image_bytes = state.merged.root.record.bytes;
-    Ok(Finished { image, event: BuildEvent::Completed { stages, image_bytes } })
+    let merged = state.merged.clone();
+    Ok(Finished { image, merged, event: BuildEvent::Completed { stages, image_bytes } })
 }
 
 /// An image is as old as the newest thing in it, so that the same build gives the same image.

@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use farm_model::BuildEvent;
 use farm_proto::{CoordinatorMessage, LeaseId, Outcome, Task, WorkerMessage};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::Error;
+use crate::report::Reporter;
 
 /// How many messages of one lease may wait; a log that nobody reads then slows its step down, not the worker's memory.
 const REPORTS: usize = 256;
@@ -51,8 +53,13 @@ impl WorkerLink {
         Self { commands, waiting, epoch, counter: AtomicU64::new(0), pump }
     }
 
-    /// Has `task` done; `observe` sees every message but the last.
-    pub(crate) async fn execute(&self, task: Task, mut observe: impl AsyncFnMut(WorkerMessage)) -> Result<Outcome, Error> {
+    /// Has `task` done. Every message but the last is reported as what `event` makes of it.
+    pub(crate) async fn execute(
+        &self,
+        task: Task,
+        reporter: &Reporter,
+        event: impl Fn(WorkerMessage) -> Option<BuildEvent> + Send,
+    ) -> Result<Outcome, Error> {
         let lease = LeaseId { epoch: self.epoch, counter: self.counter.fetch_add(1, Ordering::Relaxed) };
         let (route, mut messages) = mpsc::channel(REPORTS);
         lock(&self.waiting).as_mut().ok_or(Error::WorkerGone)?.insert(lease, route);
@@ -64,7 +71,9 @@ impl WorkerLink {
                 granted.open = false;
                 return Ok(outcome);
             }
-            observe(message).await;
+            if let Some(event) = event(message) {
+                reporter.send(event).await;
+            }
         }
         Err(Error::WorkerGone)
     }
@@ -142,7 +151,8 @@ mod tests {
         let (_reports, receiver) = mpsc::channel(1);
         let link = WorkerLink::new(1, commands, receiver);
         {
-            let mut execution = Box::pin(link.execute(task(), async |_| {}));
+            let reporter = Reporter::new(mpsc::channel(1).0);
+            let mut execution = Box::pin(link.execute(task(), &reporter, |_| None));
             tokio::select! {
                 biased;
                 _ = &mut execution => unreachable!("nobody reports"),
@@ -160,7 +170,7 @@ mod tests {
         let link = WorkerLink::new(1, commands, receiver);
         drop(reports);
         tokio::task::yield_now().await;
-        let ended = link.execute(task(), async |_| {}).await;
+        let ended = link.execute(task(), &Reporter::new(mpsc::channel(1).0), |_| None).await;
         assert!(matches!(ended, Err(Error::WorkerGone)));
     }
 }

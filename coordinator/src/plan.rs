@@ -68,7 +68,7 @@ async fn resolve_all(
         let (farm, request, reporter) = (Arc::clone(farm), Arc::clone(request), reporter.clone());
         tasks.spawn(async move {
             let resolved = base::resolve(&farm, &request, &image, &reporter).await?;
-            Ok((image, resolved))
+            Ok::<_, Error>((image, resolved))
         });
     }
     let mut all = Vec::new();

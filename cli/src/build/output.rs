@@ -84,6 +84,11 @@ pub(super) fn parse(text: &str) -> Result<Output, Failure> {
 }
 
 impl Output {
+    /// What an image is put together for when only its id is wanted.
+    pub(super) fn stdout() -> Self {
+        Self::new(Kind::Oci, Destination::Stdout)
+    }
+
     fn new(kind: Kind, destination: Destination) -> Self {
         Self { kind, destination, compression: Compression::Gzip, rewrite_timestamp: false }
     }

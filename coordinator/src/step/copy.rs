@@ -75,7 +75,7 @@ async fn fetch_all(shared: &Shared, copy: &op::Copy) -> Result<Vec<Option<Fetche
                 let options = &shared.farm.options;
                 let settings = FetchOptions {
                     proxies: options.registries.proxies.clone(),
-                    timeouts: options.registries.timeouts,
+                    timeouts: options.registries.timeouts.clone(),
                     limit: options.limits.bytes,
                     deadline: op::URL_DEADLINE,
                 };

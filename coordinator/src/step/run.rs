@@ -1,11 +1,12 @@
 //! `RUN`: the key from what the command sees, then a lease for a worker.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use farm_model::op::{self, MountKind, Origin};
 use farm_model::{BuildEvent, ContentDigest, Stage, Step};
 use farm_proto::{CacheMount, Outcome, RunTask, Task, TaskMount, TaskMountKind, WorkerMessage};
-use farm_tree::resolve;
+use farm_tree::{DirectoryRef, Entries, Entry, Node, resolve};
 
 use crate::Error;
 use crate::build::blocking;
@@ -81,9 +82,15 @@ async fn contents(
             let message = format!("mount at `{}`: source `{source}`: no such file or directory", mount.target);
             return Err(Error::User(message));
         };
-        contents.push(Some(node.content_digest()));
+        contents.push(Some(content_of(node)));
     }
     Ok(contents)
+}
+
+/// The digest of something on its own: of a directory that has only it, so that nothing but its name is fixed.
+fn content_of(node: Node) -> ContentDigest {
+    let entries = Entries::from([(Arc::from(b"mounted".as_slice()), Entry::Node(node))]);
+    DirectoryRef::of(&entries).content
 }
 
 /// Whether the mounts of a step can be used.
@@ -207,20 +214,14 @@ fn task(run: &op::Run, state: &State, mounts: Vec<TaskMount>) -> RunTask {
 }
 
 async fn execute(shared: &Shared, step: &Step, task: Task) -> Result<Outcome, Error> {
-    let reporter = &shared.reporter;
     let id = step.id;
-    shared
-        .farm
-        .worker
-        .execute(task, async |message| match message {
-            WorkerMessage::Started { .. } => reporter.send(BuildEvent::Started { step: id }).await,
-            WorkerMessage::Logged { stream, bytes, .. } => {
-                reporter.send(BuildEvent::Logged { step: id, stream, bytes }).await;
-            }
-            WorkerMessage::Warned { message, .. } => reporter.warn(message).await,
-            WorkerMessage::Finished { .. } => {}
-        })
-        .await
+    let event = move |message| match message {
+        WorkerMessage::Started { .. } => Some(BuildEvent::Started { step: id }),
+        WorkerMessage::Logged { stream, bytes, .. } => Some(BuildEvent::Logged { step: id, stream, bytes }),
+        WorkerMessage::Warned { message, .. } => Some(BuildEvent::Warned { message }),
+        WorkerMessage::Finished { .. } => None,
+    };
+    shared.farm.worker.execute(task, &shared.reporter, event).await
 }
 
 async fn finished(shared: &Shared, step: &Step, run: &op::Run, outcome: Outcome) -> Result<Fresh, Error> {

@@ -24,6 +24,7 @@ mod plan;
 mod ports;
 mod run;
 mod signal;
+mod size;
 mod stage;
 mod transfer;
 mod variables;

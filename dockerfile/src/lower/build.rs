@@ -141,7 +141,7 @@ impl<'a> Lowering<'a> {
                 (Base::Image(self.image(image)), outcome(config.clone(), image.platform.clone()))
             }
             PlannedBase::Stage(base) => {
-                let Some(outcome) = self.outcomes.get(base).cloned() else {
+                let Some(mut outcome) = self.outcomes.get(base).cloned() else {
                     let name = plan.stages[*base].display_name(*base);
                     return Err(Error::new(
                         planned.span,
@@ -149,7 +149,9 @@ impl<'a> Lowering<'a> {
                     )
                     .with_hint("move it up"));
                 };
-                self.charge(outcome.variables.visible().bytes(), planned.span)?;
+                let bytes = outcome.variables.visible().bytes() + super::size::of_config(&outcome.config);
+                self.charge(bytes, planned.span)?;
+                outcome.variables = outcome.variables.inherited();
                 (Base::Stage(stage_id(*base)), outcome)
             }
         })

@@ -17,13 +17,21 @@ pub struct Prepared {
     pub(super) target: usize,
     pub(super) configs: HashMap<Image, ImageConfig>,
     wanted: Vec<Image>,
+    /// How much the triggers of all stages take, about.
+    trigger_bytes: usize,
 }
+
+/// Each stage repeats the triggers of its base, so this could explode.
+const MAX_TRIGGER_BYTES: usize = 64 << 20;
+/// What a trigger takes besides its text.
+const TRIGGER_BYTES: usize = 512;
 
 impl Prepared {
     pub(super) fn new(plan: Plan) -> Result<Self, Error> {
         let target = plan.target()?;
         refuse_cycles(&plan)?;
-        let mut prepared = Self { plan, target, configs: HashMap::new(), wanted: Vec::new() };
+        let mut prepared =
+            Self { plan, target, configs: HashMap::new(), wanted: Vec::new(), trigger_bytes: 0 };
         prepared.need(vec![target])?;
         Ok(prepared)
     }
@@ -87,23 +95,34 @@ impl Prepared {
     }
 
     /// The triggers that run first in a stage; none as long as its base image is not known.
-    fn triggers_of(&self, index: usize) -> Result<Vec<Trigger>, Error> {
+    fn triggers_of(&mut self, index: usize) -> Result<Vec<Trigger>, Error> {
         let stage = &self.plan.stages[index];
-        match &stage.base {
-            PlannedBase::Scratch | PlannedBase::Context(_) => Ok(Vec::new()),
+        let span = stage.span;
+        let triggers: Vec<Trigger> = match &stage.base {
+            PlannedBase::Scratch | PlannedBase::Context(_) => Vec::new(),
             PlannedBase::Stage(base) => {
                 let deferred = self.plan.stages[*base].instructions.iter().filter_map(|instruction| {
                     let Kind::Onbuild(onbuild) = &instruction.kind else { return None };
                     let instruction = instruction::parse(&onbuild.trigger);
                     Some(instruction.map(|instruction| Trigger { instruction, place: TriggerPlace::Here }))
                 });
-                deferred.collect()
+                deferred.collect::<Result<_, _>>()?
             }
             PlannedBase::Image(image) => {
                 let texts = self.configs.get(image).map_or(&[][..], |config| config.on_build.as_slice());
-                texts.iter().map(|text| image_trigger(text, stage.span)).collect()
+                texts.iter().map(|text| image_trigger(text, span)).collect::<Result<_, _>>()?
             }
+        };
+        let sizes = triggers.iter().map(|trigger| trigger.instruction.original.len() + TRIGGER_BYTES);
+        self.trigger_bytes += sizes.sum::<usize>();
+        if self.trigger_bytes > MAX_TRIGGER_BYTES {
+            return Err(Error::new(
+                span,
+                format!("the ONBUILD triggers of all stages are larger than {MAX_TRIGGER_BYTES} bytes"),
+            )
+            .with_hint("put what they do into the stages that need it"));
         }
+        Ok(triggers)
     }
 
     fn references_of_triggers(&self, index: usize, triggers: &[Trigger]) -> Result<Vec<usize>, Error> {

@@ -7,7 +7,7 @@ use super::build::{Lowering, Outcome, stage_id};
 use super::need::in_trigger;
 use super::plan::TriggerPlace;
 use super::variables::Expansions;
-use super::{history, paths, ports, signal};
+use super::{history, paths, ports, signal, size};
 use crate::ast::Word;
 use crate::diagnostic::{Diagnostic, Error, Span};
 use crate::instruction::{ArgDefinition, CommandLine, Form, Instruction, Kind, Pair};
@@ -108,7 +108,9 @@ impl<'a, 'b> StageBuilder<'a, 'b> {
             return Ok(());
         };
         let name = remark.map_or_else(|| name.clone(), |remark| format!("{name} ({remark})"));
-        self.shared.charge(name.len() + created_by.len() + self.step_bytes(&op), instruction.span)?;
+        let author = self.outcome.config.author.clone();
+        let texts = name.len() + created_by.len() + author.as_ref().map_or(0, String::len);
+        self.shared.charge(texts + size::of_op(&op), instruction.span)?;
         let step = Step {
             id: StepId {
                 stage: stage_id(self.index),
@@ -116,25 +118,13 @@ impl<'a, 'b> StageBuilder<'a, 'b> {
             },
             name,
             created_by,
-            author: self.outcome.config.author.clone(),
+            author,
             lines: (place == TriggerPlace::Here)
                 .then_some((instruction.span.line, instruction.span.end_line)),
             op,
         };
         self.steps.push(step);
         Ok(())
-    }
-
-    /// How much a step takes, about: a `RUN` repeats all variables.
-    fn step_bytes(&self, op: &Op) -> usize {
-        match op {
-            Op::Run(run) => {
-                self.outcome.variables.visible().bytes()
-                    + run.argv.iter().map(String::len).sum::<usize>()
-                    + run.files.iter().map(|(_, content)| content.len()).sum::<usize>()
-            }
-            Op::Copy(_) | Op::Workdir(_) | Op::Metadata => 256,
-        }
     }
 
     fn display(&self, instruction: &Instruction) -> String {

@@ -1,4 +1,7 @@
 //! The variables of a stage: `ENV` and `ARG`, in the order of their first mention.
+//!
+//! Within a stage the later of an `ENV` and an `ARG` of one name counts, so that an argument can stand in
+//! for what a base image sets. A stage that starts from another sees that one's `ENV` again.
 
 use std::collections::HashMap;
 
@@ -49,7 +52,7 @@ impl Table {
 pub(super) struct Variables {
     /// What the image's configuration holds.
     env: Table,
-    /// What commands and expansions see: `ENV`, and `ARG` of other names.
+    /// What commands and expansions see.
     visible: Table,
 }
 
@@ -67,11 +70,16 @@ impl Variables {
         self.visible.set(name, value);
     }
 
-    /// An `ARG` never hides an `ENV` of its name, whichever comes first.
     pub(super) fn set_arg(&mut self, name: &str, value: &str) {
-        if self.env.get(name).is_none() {
+        self.visible.set(name, value);
+    }
+
+    /// What a stage that starts from this one sees at first.
+    pub(super) fn inherited(mut self) -> Self {
+        for (name, value) in &self.env.entries {
             self.visible.set(name, value);
         }
+        self
     }
 
     /// Checks that a process could still be started with these variables.
@@ -138,15 +146,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn env_beats_arg_in_either_order() {
+    fn the_later_of_env_and_arg_counts_and_env_is_inherited() {
         let mut variables = Variables::default();
         variables.set_arg("a", "arg");
         variables.set_env("a", "env");
-        variables.set_arg("a", "later");
         variables.set_arg("b", "arg");
         assert_eq!(variables.visible().get("a"), Some("env"));
+        variables.set_arg("a", "later");
+        assert_eq!(variables.visible().get("a"), Some("later"));
         assert_eq!(variables.env().entries(), [("a".to_owned(), "env".to_owned())]);
-        assert_eq!(variables.visible().get("b"), Some("arg"));
+        let next = variables.inherited();
+        assert_eq!((next.visible().get("a"), next.visible().get("b")), (Some("env"), Some("arg")));
     }
 
     #[test]

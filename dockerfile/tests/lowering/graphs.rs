@@ -148,6 +148,16 @@ fn arguments_reach_the_stages_that_start_from_theirs() {
 }
 
 #[test]
+fn an_argument_stands_in_for_an_env_until_the_next_stage() {
+    let text = "FROM x AS a\nENV v=env\nARG v=arg\nRUN y\nFROM a\nRUN z\n";
+    let lowered = lower(text).unwrap();
+    let first = &lowered.graph.stages[0];
+    assert_eq!(value(&run(first.steps.last().unwrap()).env, "v"), Some("arg"));
+    assert_eq!(first.config.env("v"), Some("env"));
+    assert_eq!(value(&run(&steps(&lowered)[0]).env, "v"), Some("env"));
+}
+
+#[test]
 fn platform_arguments_are_there_for_the_asking() {
     let mut given = options();
     given.platform = Some("linux/arm/v7".parse().unwrap());

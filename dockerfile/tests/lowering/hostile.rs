@@ -103,3 +103,27 @@ fn ports_without_end_are_refused() {
     let text = format!("FROM scratch\n{}", "EXPOSE 0-65535\n".repeat(100_000));
     assert!(within_seconds(&text).is_err());
 }
+
+#[test]
+fn what_many_stages_repeat_is_refused() {
+    let labels = format!(
+        "FROM scratch AS a\n{}",
+        numbered(0..20_000, |n| format!("LABEL l{n}={}\n", "x".repeat(400)))
+    );
+    assert!(within_seconds(&format!("{labels}{}", "FROM a AS a\n".repeat(20_000))).is_err());
+    let triggers = format!("FROM scratch AS a\n{}", "ONBUILD USER x\n".repeat(100_000));
+    assert!(
+        within_seconds(&format!(
+            "{triggers}{}FROM scratch\n{}",
+            "FROM a\n".repeat(100_000),
+            numbered(1..100_000, |n| format!("COPY --from={n} / /\n"))
+        ))
+        .is_err()
+    );
+}
+
+#[test]
+fn large_heredocs_repeated_in_many_steps_are_refused() {
+    let text = format!("FROM x\nENV a={}\n{}", "x".repeat(1 << 19), "COPY <<E /\n$a\nE\n".repeat(20_000));
+    assert!(within_seconds(&text).is_err());
+}

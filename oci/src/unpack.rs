@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use farm_model::OciDigest;
 use farm_model::result::LayerRef;
 use farm_store::{Spool, Store};
-use farm_tree::{Device, Directory, File, Metadata, Node, Symlink, Tree};
+use farm_tree::{Device, DeviceKind, Directory, File, Metadata, Node, Symlink, Tree};
 use sha2::{Digest, Sha256};
 
 use crate::Error;
@@ -162,6 +162,10 @@ impl Unpacker<'_> {
             Kind::Unsupported(_) => return Err(ArchiveFault::UnsupportedType.into()),
             _ if self.draft.whiteout(&entry.path, entry.mtime)? => return Ok(()),
             Kind::HardLink => return self.draft.hard_link(&entry.path, &entry.link, entry.mtime),
+            // On disk this is how overlayfs marks a deletion, so it cannot be anything else in a layer.
+            Kind::Device(DeviceKind::Character { major: 0, minor: 0 }) => {
+                return self.draft.delete(&entry.path, entry.mtime);
+            }
             Kind::Directory => Node::Directory(Directory::empty(metadata)),
             Kind::Symlink => {
                 Node::Symlink(Symlink { metadata: Metadata { mode: 0o777, ..metadata }, target: entry.link })

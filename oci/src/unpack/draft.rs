@@ -176,7 +176,20 @@ impl<'a> Draft<'a> {
             self.opaque.insert(parent);
             return Ok(true);
         }
-        let target = path::join(&parent, &hidden);
+        self.hide(path::join(&parent, &hidden))?;
+        Ok(true)
+    }
+
+    /// Marks the entry at `written` as deleted; in an archive of its own there is nothing to delete.
+    pub(super) fn delete(&mut self, written: &[u8], mtime: Mtime) -> Result<(), Problem> {
+        match (self.reach, self.locate(written, mtime)?) {
+            (Reach::Itself, _) => Err(ArchiveFault::UnsupportedType.into()),
+            (Reach::Chain, None) => Err(ArchiveFault::RootNotDirectory.into()),
+            (Reach::Chain, Some(target)) => self.hide(target),
+        }
+    }
+
+    fn hide(&mut self, target: Vec<u8>) -> Result<(), Problem> {
         // A whiteout concerns the layers below only, whichever entry of this layer comes first.
         match self.builder.get(&target) {
             Some(Found::Directory(_)) => {
@@ -185,7 +198,7 @@ impl<'a> Draft<'a> {
             Some(_) => {}
             None => self.builder.whiteout(&target)?,
         }
-        Ok(true)
+        Ok(())
     }
 
     /// The tree, and the directories that had no entry of their own.

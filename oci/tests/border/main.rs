@@ -1,0 +1,10 @@
+//! The border seen from outside: hostile and ordinary tars, registries that misbehave, and what other tools make of our
+//! images.
+
+mod hostile;
+mod images;
+mod packing;
+mod pulling;
+mod registries;
+mod support;
+mod unpacking;

@@ -89,7 +89,9 @@ impl Store {
     pub(crate) fn rescue_file(&self, blob: &BlobDigest, path: &Path) -> Result<(), Error> {
         let to = self.core.layout.blob(blob);
         match fs::hard_link(path, &to) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error).while_doing("link", &to),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(error).while_doing("link", &to);
+            }
             _ => {}
         }
         let key = blob_key(blob);
@@ -147,10 +149,7 @@ pub(crate) fn blob_key(blob: &BlobDigest) -> [u8; 40] {
 /// The blob of a key.
 pub(crate) fn blob_of_key(key: &[u8]) -> Option<BlobDigest> {
     let (hash, size) = key.split_first_chunk::<32>()?;
-    Some(BlobDigest {
-        hash: *hash,
-        size: u64::from_le_bytes(size.try_into().ok()?),
-    })
+    Some(BlobDigest { hash: *hash, size: u64::from_le_bytes(size.try_into().ok()?) })
 }
 
 /// The row that says where a layer holds a blob.
@@ -183,10 +182,7 @@ fn read_row(row: &[u8]) -> Result<Option<Vec<u8>>, Error> {
 /// Reads up to one byte more than is kept inline.
 fn read_small(reader: &mut dyn Read) -> Result<Vec<u8>, Error> {
     let mut small = Vec::new();
-    reader
-        .take(INLINE_BYTES as u64 + 1)
-        .read_to_end(&mut small)
-        .map_err(Error::Source)?;
+    reader.take(INLINE_BYTES as u64 + 1).read_to_end(&mut small).map_err(Error::Source)?;
     Ok(small)
 }
 
@@ -215,10 +211,7 @@ pub(crate) fn write_hashed(
         let written = draft.file().write_all(&buffer[..count]);
         written.while_doing("write", draft.path())?;
     }
-    Ok(BlobDigest {
-        hash: *hasher.finalize().as_bytes(),
-        size,
-    })
+    Ok(BlobDigest { hash: *hasher.finalize().as_bytes(), size })
 }
 
 pub(crate) fn check(blob: &BlobDigest, limit: u64, expected: Option<&BlobDigest>) -> Result<(), Error> {

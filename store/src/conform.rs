@@ -32,12 +32,7 @@ impl Store {
     /// Walks `tree` beside the directory at `path`; [`Error::NotItsTree`] at the first difference.
     pub(crate) fn conform(&self, tree: &Tree, path: &Path, treatment: Treatment) -> Result<Summary, Error> {
         let root = handles::open_root(path).while_doing("open layer", path)?;
-        let mut walk = Walk {
-            root,
-            top: path,
-            treatment,
-            hasher: blake3::Hasher::new(),
-        };
+        let mut walk = Walk { root, top: path, treatment, hasher: blake3::Hasher::new() };
         self.each_directory(tree, &mut |path, directory, entries| walk.directory(path, directory, entries))?;
         Ok(*walk.hasher.finalize().as_bytes())
     }
@@ -54,11 +49,14 @@ impl Walk<'_> {
     fn directory(&mut self, path: &[u8], directory: &Directory, entries: &Entries) -> Result<(), Error> {
         let handle = match handles::open_directory(&self.root, path) {
             Ok(handle) => handle,
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Err(differs(path, "it is no directory")),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+                return Err(differs(path, "it is no directory"));
+            }
             Err(error) => return Err(self.io("open", path, error)),
         };
         if self.treatment == Treatment::Adjust {
-            adjust_opaque(&handle, directory.opaque).map_err(|error| self.io("mark as opaque", path, error))?;
+            adjust_opaque(&handle, directory.opaque)
+                .map_err(|error| self.io("mark as opaque", path, error))?;
             rustix::fs::futimens(&handle, &times(directory.metadata.mtime))
                 .map_err(|error| self.io("set the times of", path, error))?;
         }
@@ -142,7 +140,8 @@ fn is_same_kind(node: &Node, kind: FileType, stat: &Stat) -> bool {
             kind == FileType::RegularFile && u64::try_from(stat.st_size).is_ok_and(|size| size == blob.size)
         }
         Node::Symlink(symlink) => {
-            kind == FileType::Symlink && usize::try_from(stat.st_size).is_ok_and(|size| size == symlink.target.len())
+            kind == FileType::Symlink
+                && usize::try_from(stat.st_size).is_ok_and(|size| size == symlink.target.len())
         }
         Node::Device(Device { kind: expected, .. }) => {
             let numbers = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
@@ -150,7 +149,9 @@ fn is_same_kind(node: &Node, kind: FileType, stat: &Stat) -> bool {
                 DeviceKind::Character { major, minor } => {
                     kind == FileType::CharacterDevice && numbers == (major, minor)
                 }
-                DeviceKind::Block { major, minor } => kind == FileType::BlockDevice && numbers == (major, minor),
+                DeviceKind::Block { major, minor } => {
+                    kind == FileType::BlockDevice && numbers == (major, minor)
+                }
                 DeviceKind::Fifo => kind == FileType::Fifo,
             }
         }
@@ -168,19 +169,15 @@ fn compare_metadata(path: &[u8], metadata: &Metadata, stat: &Stat) -> Result<(),
 }
 
 fn differs(path: &[u8], reason: &'static str) -> Error {
-    Error::NotItsTree {
-        path: String::from_utf8_lossy(path).into_owned(),
-        reason,
-    }
+    Error::NotItsTree { path: String::from_utf8_lossy(path).into_owned(), reason }
 }
 
 fn adjust_opaque(directory: &OwnedFd, opaque: bool) -> Result<(), Errno> {
     let mut mark = [0u8; 4];
     let is_marked = match rustix::fs::fgetxattr(directory, OPAQUE, &mut mark) {
         Ok(count) => mark.get(..count) == Some(b"y"),
-        Err(Errno::NODATA | Errno::OPNOTSUPP) => false,
-        // Another value, longer than ours.
-        Err(Errno::RANGE) => false,
+        // No mark, or another value that is longer than ours.
+        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::RANGE) => false,
         Err(error) => return Err(error),
     };
     match (opaque, is_marked) {
@@ -197,14 +194,8 @@ pub(crate) fn set_opaque(directory: impl AsFd) -> Result<(), Errno> {
 
 /// Both times of a file: access is set with modification, so that it holds nothing of the moment.
 pub(crate) fn times(mtime: Mtime) -> Timestamps {
-    let time = Timespec {
-        tv_sec: mtime.0.div_euclid(NANOS),
-        tv_nsec: mtime.0.rem_euclid(NANOS) as _,
-    };
-    Timestamps {
-        last_access: time,
-        last_modification: time,
-    }
+    let time = Timespec { tv_sec: mtime.0.div_euclid(NANOS), tv_nsec: mtime.0.rem_euclid(NANOS) as _ };
+    Timestamps { last_access: time, last_modification: time }
 }
 
 /// The modification time, when it fits.

@@ -100,16 +100,11 @@ impl Database {
             .map(|table| ColumnFamilyDescriptor::new(table.name(), table_options(*table, &cache)));
         let db = DB::open_cf_descriptors(&database_options(), path, families)
             .map_err(|error| Error::database("open", path, error))?;
-        Ok(Self {
-            db,
-            path: path.to_owned(),
-        })
+        Ok(Self { db, path: path.to_owned() })
     }
 
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.db
-            .get_cf(self.family(table), key)
-            .map_err(|error| Error::database("read", &self.path, error))
+        self.db.get_cf(self.family(table), key).map_err(|error| Error::database("read", &self.path, error))
     }
 
     pub(crate) fn has(&self, table: Table, key: &[u8]) -> Result<bool, Error> {
@@ -140,23 +135,16 @@ impl Database {
     }
 
     pub(crate) fn batch(&self) -> Batch<'_> {
-        Batch {
-            database: self,
-            batch: WriteBatch::default(),
-        }
+        Batch { database: self, batch: WriteBatch::default() }
     }
 
     /// Makes every earlier write survive a power cut.
     pub(crate) fn flush_log(&self) -> Result<(), Error> {
-        self.db
-            .flush_wal(true)
-            .map_err(|error| Error::database("sync", &self.path, error))
+        self.db.flush_wal(true).map_err(|error| Error::database("sync", &self.path, error))
     }
 
     fn family(&self, table: Table) -> &ColumnFamily {
-        self.db
-            .cf_handle(table.name())
-            .expect("every table was opened as a column family")
+        self.db.cf_handle(table.name()).expect("every table was opened as a column family")
     }
 }
 
@@ -196,22 +184,16 @@ pub(crate) fn value() -> Encoder {
 }
 
 /// Reads a value of `table` through `decode`, which has to use all of it.
-pub(crate) fn read_value<T>(
+pub(crate) fn read_value<'a, T>(
     table: Table,
-    bytes: &[u8],
-    decode: impl FnOnce(&mut Decoder<'_>) -> Result<T, Malformed>,
+    bytes: &'a [u8],
+    decode: impl FnOnce(&mut Decoder<'a>) -> Result<T, Malformed>,
 ) -> Result<T, Error> {
-    let malformed = |source| Error::Malformed {
-        table: table.name(),
-        source,
-    };
+    let malformed = |source| Error::Malformed { table: table.name(), source };
     let mut decoder = Decoder::new(bytes);
     let version = decoder.u8().map_err(malformed)?;
     if version != VERSION {
-        return Err(Error::UnknownVersion {
-            table: table.name(),
-            version,
-        });
+        return Err(Error::UnknownVersion { table: table.name(), version });
     }
     let value = decode(&mut decoder).map_err(malformed)?;
     decoder.finish().map_err(malformed)?;

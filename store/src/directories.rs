@@ -53,10 +53,7 @@ impl Directories {
         while !busy.insert(*layer) {
             busy = self.free.wait(busy).unwrap_or_else(PoisonError::into_inner);
         }
-        Turn {
-            directories: self,
-            layer: *layer,
-        }
+        Turn { directories: self, layer: *layer }
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<LayerDigest, Belief>> {

@@ -34,10 +34,7 @@ pub(crate) struct Fresh {
 
 impl Fresh {
     pub(crate) fn new(kind: Kind, key: &[u8]) -> Self {
-        Self {
-            kind,
-            key: key.to_owned(),
-        }
+        Self { kind, key: key.to_owned() }
     }
 
     fn row(&self) -> Vec<u8> {
@@ -202,7 +199,9 @@ impl Durability {
             }
             let waited = pending.since.map(|since| since.elapsed());
             pending = match waited {
-                Some(waited) if waited >= self.pace.after || pending.bytes >= self.pace.bytes => return Chore::Sync,
+                Some(waited) if waited >= self.pace.after || pending.bytes >= self.pace.bytes => {
+                    return Chore::Sync;
+                }
                 Some(waited) => {
                     let rest = self.pace.after.saturating_sub(waited);
                     let woken = self.wake.wait_timeout(pending, rest);

@@ -121,13 +121,19 @@ impl Error {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::NoSpace { .. } => Some("free some space on that file system, or put the state directory on a larger one"),
-            Self::InUse { .. } => Some("wait for that process, or stop it, or use another state directory"),
-            Self::UnknownVersion { .. } => Some("use the version of farm that wrote the store, or a new state directory"),
-            Self::Corrupt(_) | Self::MissingBlob(_) => Some("run the build again: what was lost is fetched or built anew"),
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Some("layers hold files of many owners; the store needs root and a file system that allows it")
+            Self::NoSpace { .. } => {
+                Some("free some space on that file system, or put the state directory on a larger one")
             }
+            Self::InUse { .. } => Some("wait for that process, or stop it, or use another state directory"),
+            Self::UnknownVersion { .. } => {
+                Some("use the version of farm that wrote the store, or a new state directory")
+            }
+            Self::Corrupt(_) | Self::MissingBlob(_) => {
+                Some("run the build again: what was lost is fetched or built anew")
+            }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Some(
+                "layers hold files of many owners; the store needs root and a file system that allows it",
+            ),
             Self::Io { .. }
             | Self::Database { .. }
             | Self::Source(_)
@@ -171,10 +177,7 @@ impl Error {
     pub(crate) fn database(action: &'static str, path: &Path, source: rocksdb::Error) -> Self {
         // RocksDB reports the system's error only as text.
         if source.as_ref().contains("No space left") {
-            return Self::NoSpace {
-                action,
-                path: path.to_owned(),
-            };
+            return Self::NoSpace { action, path: path.to_owned() };
         }
         Self::Database { action, source }
     }
@@ -197,10 +200,10 @@ impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
         self.map_err(|source| {
             let source = source.into();
             let path = path.as_ref().to_owned();
-            match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::NoSpace { action, path },
-                _ => Error::Io { action, path, source },
+            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+                return Error::NoSpace { action, path };
             }
+            Error::Io { action, path, source }
         })
     }
 }

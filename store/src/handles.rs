@@ -13,10 +13,8 @@ pub(crate) const MAX_PATH: usize = 4095;
 const COPY_STEP: usize = 1 << 30;
 const LISTING_BYTES: usize = 32 << 10;
 
-const DIRECTORY: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::CLOEXEC)
-    .union(OFlags::NOFOLLOW);
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
 /// Opens the directory at `path`, which is the store's own.
 pub(crate) fn open_root(path: &Path) -> Result<OwnedFd, Errno> {

@@ -59,6 +59,7 @@ impl Store {
 
     /// Makes the layer of `tree` out of the spooled files, which are moved into place; what the spool lacks comes from
     /// the store's blobs.
+    #[expect(clippy::needless_pass_by_value, reason = "the spool ends here, whatever it still holds")]
     pub fn commit_spool(&self, spool: Spool, tree: &Tree) -> Result<LayerRef, Error> {
         let layer = self.put_tree(tree)?;
         if self.layer_directory(&layer.digest)?.is_none() {
@@ -179,7 +180,8 @@ impl Store {
         let mut intact = true;
         self.each_blob(tree, &mut |path, blob| {
             intact = intact
-                && handles::open_file(&root, path).is_ok_and(|mut file| has_bytes(&mut file, blob).unwrap_or(false));
+                && handles::open_file(&root, path)
+                    .is_ok_and(|mut file| has_bytes(&mut file, blob).unwrap_or(false));
             Ok(())
         })?;
         Ok(intact)
@@ -242,11 +244,7 @@ impl Store {
     }
 
     /// Visits every file of `tree` that has bytes, with its path.
-    fn each_blob(
-        &self,
-        tree: &Tree,
-        visit: &mut dyn FnMut(&[u8], &BlobDigest) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn each_blob(&self, tree: &Tree, visit: &mut VisitBlob<'_>) -> Result<(), Error> {
         self.each_directory(tree, &mut |path, _, entries| {
             for (name, entry) in entries {
                 if let Entry::Node(Node::File(file)) = entry
@@ -259,6 +257,9 @@ impl Store {
         })
     }
 }
+
+/// Is shown the path of a file and its bytes' digest.
+type VisitBlob<'a> = dyn FnMut(&[u8], &BlobDigest) -> Result<(), Error> + 'a;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Saved {

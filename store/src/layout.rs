@@ -43,10 +43,7 @@ impl Layout {
         for first in 0..=u8::MAX {
             make_directory(&root.join(format!("blobs/{first:02x}")))?;
         }
-        Ok(Self {
-            root: root.to_owned(),
-            next: AtomicU64::new(0),
-        })
+        Ok(Self { root: root.to_owned(), next: AtomicU64::new(0) })
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -132,11 +129,7 @@ impl Layout {
 
 /// Creates a directory, and those above it, that only the owner can enter.
 pub(crate) fn make_directory(path: &Path) -> Result<(), Error> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(PRIVATE)
-        .create(path)
-        .while_doing("create directory", path)
+    DirBuilder::new().recursive(true).mode(PRIVATE).create(path).while_doing("create directory", path)
 }
 
 /// A file that is being written and goes away unless it is given its final name.

@@ -43,10 +43,7 @@ impl Lock {
             }
             let pid = holder(&path);
             if start.elapsed() >= patience {
-                return Err(Error::InUse {
-                    root: root.to_owned(),
-                    pid,
-                });
+                return Err(Error::InUse { root: root.to_owned(), pid });
             }
             if !told {
                 told = true;

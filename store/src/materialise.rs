@@ -65,10 +65,7 @@ impl Store {
     pub(crate) fn build(&self, tree: &Tree, spool: Option<&Spool>) -> Result<Site, Error> {
         let path = self.core.layout.temporary("layer");
         make_directory(&path)?;
-        let site = Site {
-            store: self.clone(),
-            path,
-        };
+        let site = Site { store: self.clone(), path };
         let mut builder = Builder {
             store: self,
             spool,
@@ -135,11 +132,18 @@ impl Builder<'_> {
         }
     }
 
-    fn make_file(&mut self, parent: &OwnedFd, name: &[u8], full: &[u8], file: &farm_tree::File) -> Result<(), Error> {
+    fn make_file(
+        &mut self,
+        parent: &OwnedFd,
+        name: &[u8],
+        full: &[u8],
+        file: &farm_tree::File,
+    ) -> Result<(), Error> {
         if let Some(first) = &file.hard_link {
             if let Some(made) = self.links.get(first) {
                 let (directory, first_name) = handles::split(made);
-                let directory = handles::open_directory(&self.root, directory).while_doing("open", self.full(made))?;
+                let directory =
+                    handles::open_directory(&self.root, directory).while_doing("open", self.full(made))?;
                 return rustix::fs::linkat(&directory, first_name, parent, name, AtFlags::empty())
                     .while_doing("link", self.full(full));
             }
@@ -150,9 +154,16 @@ impl Builder<'_> {
     }
 
     /// Makes a file with the bytes of `blob`.
-    fn place_bytes(&mut self, parent: &OwnedFd, name: &[u8], full: &[u8], blob: &BlobDigest) -> Result<File, Error> {
+    fn place_bytes(
+        &mut self,
+        parent: &OwnedFd,
+        name: &[u8],
+        full: &[u8],
+        blob: &BlobDigest,
+    ) -> Result<File, Error> {
         if let Some(Spooled { path, .. }) = self.spool.and_then(|spool| spool.take(blob)) {
-            rustix::fs::renameat(rustix::fs::CWD, &path, parent, name).while_doing("move into place", &path)?;
+            rustix::fs::renameat(rustix::fs::CWD, &path, parent, name)
+                .while_doing("move into place", &path)?;
             self.placed.insert(*blob, full.to_owned());
             return handles::open_file(parent, name).while_doing("open", self.full(full));
         }
@@ -186,7 +197,12 @@ impl Builder<'_> {
             rustix::fs::chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
             if mode == ModeOf::Own {
                 // Just made by us and no link, so there is nothing to follow.
-                rustix::fs::chmodat(parent, name, Mode::from_raw_mode(metadata.mode.into()), AtFlags::empty())?;
+                rustix::fs::chmodat(
+                    parent,
+                    name,
+                    Mode::from_raw_mode(metadata.mode.into()),
+                    AtFlags::empty(),
+                )?;
             }
             if !metadata.xattrs.is_empty() {
                 let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -243,7 +259,9 @@ fn owner(metadata: &Metadata) -> (Option<Uid>, Option<Gid>) {
 
 fn device_number(device: &Device) -> (FileType, Dev) {
     match device.kind {
-        DeviceKind::Character { major, minor } => (FileType::CharacterDevice, rustix::fs::makedev(major, minor)),
+        DeviceKind::Character { major, minor } => {
+            (FileType::CharacterDevice, rustix::fs::makedev(major, minor))
+        }
         DeviceKind::Block { major, minor } => (FileType::BlockDevice, rustix::fs::makedev(major, minor)),
         DeviceKind::Fifo => (FileType::Fifo, 0),
     }

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
 use std::path::PathBuf;
 
-use farm_model::encoding::Encoder;
+use farm_model::encoding::{Decoder, Encoder};
 use farm_model::result::LayerRef;
 use farm_model::{LayerDigest, OciDigest};
 use sha2::{Digest, Sha256};
@@ -54,7 +54,7 @@ impl Store {
         let Some(row) = self.core.database.get(Table::OciBlobs, &digest.0)? else {
             return Ok(None);
         };
-        let size = read_value(Table::OciBlobs, &row, |d| d.u64())?;
+        let size = read_value(Table::OciBlobs, &row, Decoder::u64)?;
         let path = self.core.layout.oci(digest);
         if fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.len() == size) {
             return Ok(Some(size));
@@ -99,7 +99,12 @@ impl Store {
 
     /// Stores the bytes of `reader` if their sha256 is `expected` and they are no more than `limit`; returns their
     /// number.
-    pub fn ingest_oci_blob(&self, reader: &mut dyn Read, expected: &OciDigest, limit: u64) -> Result<u64, Error> {
+    pub fn ingest_oci_blob(
+        &self,
+        reader: &mut dyn Read,
+        expected: &OciDigest,
+        limit: u64,
+    ) -> Result<u64, Error> {
         let mut writer = self.oci_writer()?;
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
@@ -235,12 +240,7 @@ impl OciWriter {
     }
 
     fn finish_as(self, expected: Option<&OciDigest>) -> Result<(OciDigest, u64), Error> {
-        let Self {
-            store,
-            draft,
-            hasher,
-            size,
-        } = self;
+        let Self { store, draft, hasher, size } = self;
         let digest = OciDigest(hasher.finalize().into());
         if let Some(expected) = expected.filter(|expected| **expected != digest) {
             return Err(Error::OciMismatch { expected: *expected });

@@ -13,6 +13,8 @@ use crate::error::Context;
 use crate::{Error, Store, handles};
 
 const BUFFER_BYTES: usize = 128 << 10;
+/// A disk whose reads differ from time to time must not keep a reader for ever.
+const READ_TRIES: usize = 4;
 
 /// An open blob. Its size was checked, its hash was not: see [`VerifiedBlob`].
 #[derive(Debug)]
@@ -105,13 +107,12 @@ impl Store {
     pub fn open_blob(&self, blob: &BlobDigest) -> Result<Blob, Error> {
         for place in self.places(blob)? {
             let opened = match place {
-                Place::Inline(bytes) => Some(Blob {
-                    size: blob.size,
-                    content: Content::Inline(Cursor::new(bytes)),
-                }),
+                Place::Inline(bytes) => {
+                    Some(Blob { size: blob.size, content: Content::Inline(Cursor::new(bytes)) })
+                }
                 Place::File(path) => self.open_blob_file(blob, path)?,
                 Place::Layer { layer, path } => match self.layer_directory(&layer)? {
-                    Some(root) => self.open_in_layer(blob, &root, &path)?,
+                    Some(root) => open_in_layer(blob, &root, &path)?,
                     None => None,
                 },
             };
@@ -140,7 +141,7 @@ impl Store {
         }
         let mut bytes = Vec::new();
         // A damaged copy was moved aside by the first try; another one may be good.
-        loop {
+        for _ in 0..READ_TRIES {
             bytes.clear();
             match self.open_verified(blob)?.read_to_end(&mut bytes) {
                 Ok(_) => return Ok(bytes),
@@ -148,6 +149,7 @@ impl Store {
                 Err(error) => return Err(error).while_doing("read a blob of", self.root()),
             }
         }
+        Err(Error::Corrupt(*blob))
     }
 
     /// Hashes every copy of `blob` and moves aside those that are damaged; says whether a good one is left.
@@ -200,23 +202,6 @@ impl Store {
         Ok(None)
     }
 
-    fn open_in_layer(&self, blob: &BlobDigest, root: &Path, path: &[u8]) -> Result<Option<Blob>, Error> {
-        let opened = handles::open_root(root).and_then(|root| handles::open_file(root, path));
-        let file = match opened {
-            Ok(file) => file,
-            // The layer went away since it was looked up.
-            Err(rustix::io::Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(error).while_doing("open a file of layer", root),
-        };
-        let size = file.metadata().while_doing("read a file of layer", root)?.len();
-        if size != blob.size {
-            return Ok(None);
-        }
-        let path = root.join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path));
-        let content = Content::File { file, path };
-        Ok(Some(Blob { size, content }))
-    }
-
     /// Removes the row of a blob whose own copy is damaged or gone.
     fn forget_blob(&self, blob: &BlobDigest) -> Result<(), Error> {
         let key = blob_key(blob);
@@ -227,9 +212,28 @@ impl Store {
     }
 }
 
+/// Opens a file inside a layer directory that can be trusted.
+fn open_in_layer(blob: &BlobDigest, root: &Path, path: &[u8]) -> Result<Option<Blob>, Error> {
+    let opened = handles::open_root(root).and_then(|root| handles::open_file(root, path));
+    let file = match opened {
+        Ok(file) => file,
+        // The layer went away since it was looked up.
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error).while_doing("open a file of layer", root),
+    };
+    let size = file.metadata().while_doing("read a file of layer", root)?.len();
+    if size != blob.size {
+        return Ok(None);
+    }
+    let path = root.join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path));
+    let content = Content::File { file, path };
+    Ok(Some(Blob { size, content }))
+}
+
 /// Whether the regular file at `path` has the bytes of `blob`.
 pub(crate) fn is_intact(path: &Path, blob: &BlobDigest) -> bool {
-    let is_file = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == blob.size);
+    let is_file =
+        fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == blob.size);
     is_file && File::open(path).is_ok_and(|mut file| has_bytes(&mut file, blob).unwrap_or(false))
 }
 

@@ -10,6 +10,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use farm_model::encoding::Decoder;
 use farm_model::{LayerDigest, OciDigest};
 
 use crate::Error;
@@ -76,7 +77,7 @@ fn path_of(core: &Core, fresh: &Fresh) -> Option<PathBuf> {
 fn load_directories(core: &Core) -> Result<(), Error> {
     for (key, bytes) in core.database.rows(Table::Directories, &[])? {
         if let Ok(digest) = <[u8; 32]>::try_from(&*key) {
-            let summary = read_value(Table::Directories, &bytes, |d| d.array())?;
+            let summary = read_value(Table::Directories, &bytes, Decoder::array)?;
             core.directories.load(LayerDigest(digest), summary);
         }
     }
@@ -91,11 +92,8 @@ fn sweep_layers(core: &Core) -> Result<(), Error> {
 
 fn sweep_blobs(core: &Core) -> Result<(), Error> {
     let rows = core.database.rows(Table::Blobs, &[])?;
-    let known: HashSet<PathBuf> = rows
-        .iter()
-        .filter_map(|(key, _)| blob_of_key(key))
-        .map(|blob| core.layout.blob(&blob))
-        .collect();
+    let known: HashSet<PathBuf> =
+        rows.iter().filter_map(|(key, _)| blob_of_key(key)).map(|blob| core.layout.blob(&blob)).collect();
     for first in 0..=u8::MAX {
         let directory = core.layout.root().join(format!("blobs/{first:02x}"));
         sweep(core, &directory, &mut |name| known.contains(&directory.join(name)))?;

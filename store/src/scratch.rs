@@ -23,10 +23,7 @@ impl Store {
     pub fn scratch(&self) -> Result<Scratch, Error> {
         let directory = self.core.layout.temporary("scratch");
         make_directory(&directory)?;
-        let scratch = Scratch {
-            store: self.clone(),
-            directory,
-        };
+        let scratch = Scratch { store: self.clone(), directory };
         make_directory(&scratch.work())?;
         let upper = scratch.upper();
         make_directory(&upper)?;

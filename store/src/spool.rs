@@ -30,12 +30,7 @@ impl Store {
     pub fn spool(&self) -> Result<Spool, Error> {
         let directory = self.core.layout.temporary("spool");
         make_directory(&directory)?;
-        Ok(Spool {
-            store: self.clone(),
-            directory,
-            next: AtomicU64::new(0),
-            files: Mutex::default(),
-        })
+        Ok(Spool { store: self.clone(), directory, next: AtomicU64::new(0), files: Mutex::default() })
     }
 }
 

@@ -70,10 +70,7 @@ impl Store {
             return Ok(None);
         };
         let canonical = read_value(Table::Canonical, &row, |decoder| {
-            Ok(Canonical {
-                layer: decode_layer(decoder)?,
-                created: decoder.i64()?,
-            })
+            Ok(Canonical { layer: decode_layer(decoder)?, created: decoder.i64()? })
         })?;
         Ok(self.is_complete(&canonical.layer.digest)?.then_some(canonical))
     }
@@ -116,19 +113,12 @@ pub(crate) fn encode_layer(encoder: &mut Encoder, layer: &LayerRef) {
 }
 
 pub(crate) fn decode_layer(decoder: &mut Decoder<'_>) -> Result<LayerRef, Malformed> {
-    Ok(LayerRef {
-        digest: LayerDigest(decoder.array()?),
-        content: ContentDigest(decoder.array()?),
-    })
+    Ok(LayerRef { digest: LayerDigest(decoder.array()?), content: ContentDigest(decoder.array()?) })
 }
 
 fn encode_result(encoder: &mut Encoder, result: &StepResult) {
     let StepResult { layer, created, usage } = result;
-    let Usage {
-        wall_micros,
-        cpu_micros,
-        peak_memory,
-    } = usage;
+    let Usage { wall_micros, cpu_micros, peak_memory } = usage;
     encoder.option(layer.as_ref(), encode_layer);
     encoder.i64(*created).u64(*wall_micros).u64(*cpu_micros).u64(*peak_memory);
 }
@@ -137,11 +127,7 @@ fn decode_result(decoder: &mut Decoder<'_>) -> Result<StepResult, Malformed> {
     Ok(StepResult {
         layer: decoder.option(decode_layer)?,
         created: decoder.i64()?,
-        usage: Usage {
-            wall_micros: decoder.u64()?,
-            cpu_micros: decoder.u64()?,
-            peak_memory: decoder.u64()?,
-        },
+        usage: Usage { wall_micros: decoder.u64()?, cpu_micros: decoder.u64()?, peak_memory: decoder.u64()? },
     })
 }
 
@@ -151,7 +137,8 @@ mod tests {
 
     #[test]
     fn results_are_read_as_they_were_written() {
-        for layer in [None, Some(LayerRef { digest: LayerDigest([1; 32]), content: ContentDigest([2; 32]) })] {
+        for layer in [None, Some(LayerRef { digest: LayerDigest([1; 32]), content: ContentDigest([2; 32]) })]
+        {
             let result = StepResult {
                 layer,
                 created: -5,

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use farm_model::encoding::Decoder;
+
 use crate::cache::RecordCache;
 use crate::database::{Batch, Database, Table, Write, read_value, value};
 use crate::directories::Directories;
@@ -29,11 +31,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            boot: None,
-            sync_after: Duration::from_secs(5),
-            sync_bytes: 512 << 20,
-        }
+        Self { boot: None, sync_after: Duration::from_secs(5), sync_bytes: 512 << 20 }
     }
 }
 
@@ -72,10 +70,7 @@ impl Store {
         let lock = Lock::acquire(&root, patience, on_wait)?;
         let core = Arc::new(Core::open(&root, settings, lock)?);
         recovery::recover(&core)?;
-        let store = Self {
-            core: Arc::clone(&core),
-            _closer: Arc::new(Closer::start(core)),
-        };
+        let store = Self { core: Arc::clone(&core), _closer: Arc::new(Closer::start(core)) };
         Ok(store)
     }
 
@@ -124,12 +119,9 @@ impl Core {
             Some(boot) => boot.clone(),
             None => boot_id()?,
         };
-        let pace = Pace {
-            after: settings.sync_after,
-            bytes: settings.sync_bytes,
-        };
+        let pace = Pace { after: settings.sync_after, bytes: settings.sync_bytes };
         let generation = match database.get(Table::Meta, GENERATION)? {
-            Some(bytes) => read_value(Table::Meta, &bytes, |d| d.u64())?,
+            Some(bytes) => read_value(Table::Meta, &bytes, Decoder::u64)?,
             None => 0,
         };
         Ok(Self {
@@ -180,9 +172,7 @@ struct Closer {
 impl Closer {
     fn start(core: Arc<Core>) -> Self {
         let shared = Arc::clone(&core);
-        let thread = thread::Builder::new()
-            .name("store".to_owned())
-            .spawn(move || run_chores(&shared));
+        let thread = thread::Builder::new().name("store".to_owned()).spawn(move || run_chores(&shared));
         // Without the thread only `sync` and the close sync, and trash waits for the next open.
         let thread = thread
             .inspect_err(|error| tracing::warn!(%error, "cannot start the store's background thread"))

@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use farm_model::encoding::Decoder;
 use farm_model::result::LayerRef;
 use farm_model::{BlobDigest, DirectoryDigest, LayerDigest};
 use farm_tree::encoding::{decode, record_digest, seal};
-use farm_tree::{DirectoryRef, Entries, Entry, File, Node, Records, Tree};
+use farm_tree::{Directory, DirectoryRef, Entries, Entry, File, Node, Records, Tree};
 
 use crate::database::{Table, read_value, value};
 use crate::{Error, Store, handles};
@@ -68,7 +69,8 @@ impl Store {
 
     /// Whether a directory record is here.
     pub fn has_record(&self, digest: &DirectoryDigest) -> Result<bool, Error> {
-        Ok(*digest == DirectoryRef::empty().digest || self.core.database.has(Table::Records, digest.as_bytes())?)
+        Ok(*digest == DirectoryRef::empty().digest
+            || self.core.database.has(Table::Records, digest.as_bytes())?)
     }
 
     fn keep_record(&self, digest: &DirectoryDigest, bytes: &[u8]) -> Result<(), Error> {
@@ -117,7 +119,7 @@ impl Store {
         }
         let generation = self.core.generation();
         if let Some(row) = self.core.database.get(Table::Complete, layer.as_bytes())?
-            && read_value(Table::Complete, &row, |d| d.u64())? == generation
+            && read_value(Table::Complete, &row, Decoder::u64)? == generation
         {
             return Ok(true);
         }
@@ -160,7 +162,11 @@ impl Store {
     }
 
     /// Visits the files of `tree`; a record that occurs more than once is visited once.
-    fn each_file(&self, tree: &Tree, visit: &mut dyn FnMut(&File) -> Result<Step, Error>) -> Result<(), Error> {
+    fn each_file(
+        &self,
+        tree: &Tree,
+        visit: &mut dyn FnMut(&File) -> Result<Step, Error>,
+    ) -> Result<(), Error> {
         let mut seen = HashSet::new();
         let mut open = vec![tree.root.record.digest];
         while let Some(digest) = open.pop() {
@@ -183,20 +189,14 @@ impl Store {
     }
 
     /// Visits every directory of `tree` with its path, parents first; refuses trees that no file system could hold.
-    pub(crate) fn each_directory(
-        &self,
-        tree: &Tree,
-        visit: &mut dyn FnMut(&[u8], &farm_tree::Directory, &Entries) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    pub(crate) fn each_directory(&self, tree: &Tree, visit: &mut VisitDirectory<'_>) -> Result<(), Error> {
         let mut open = vec![(Vec::new(), tree.root.clone())];
         let mut count = 0u64;
         while let Some((path, directory)) = open.pop() {
             let entries = self.entries(directory.record.digest)?;
             count = count.saturating_add(entries.len() as u64);
             if path.len() > handles::MAX_PATH {
-                return Err(Error::PathTooLong {
-                    limit: handles::MAX_PATH,
-                });
+                return Err(Error::PathTooLong { limit: handles::MAX_PATH });
             }
             if count > MAX_ENTRIES {
                 return Err(Error::TooManyEntries { limit: MAX_ENTRIES });
@@ -211,6 +211,9 @@ impl Store {
         Ok(())
     }
 }
+
+/// Is shown the path of a directory, its own metadata and its entries.
+pub(crate) type VisitDirectory<'a> = dyn FnMut(&[u8], &Directory, &Entries) -> Result<(), Error> + 'a;
 
 /// Whether a visit goes on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -60,7 +60,7 @@ fn a_reader_that_fails_leaves_nothing_behind() {
         }
     }
     let test = new_store();
-    let result = test.store.ingest(&mut [1; 10_000].as_slice().chain(Broken), None);
+    let result = test.store.ingest(&mut vec![1; 10_000].as_slice().chain(Broken), None);
     assert!(matches!(result, Err(Error::Source(_))));
     assert!(regular_files(&test.store.root().join("tmp")).is_empty());
 }
@@ -68,7 +68,7 @@ fn a_reader_that_fails_leaves_nothing_behind() {
 #[test]
 fn a_damaged_blob_file_is_moved_aside_and_counts_as_missing() {
     let test = new_store();
-    let blob = test.store.ingest(&mut [5; 50_000].as_slice(), None).unwrap();
+    let blob = test.store.ingest(&mut vec![5; 50_000].as_slice(), None).unwrap();
     damage(test.store.open_blob(&blob).unwrap().path().unwrap());
 
     let mut verified = test.store.open_verified(&blob).unwrap();
@@ -79,14 +79,14 @@ fn a_damaged_blob_file_is_moved_aside_and_counts_as_missing() {
     assert!(matches!(test.store.open_blob(&blob), Err(Error::MissingBlob(_))));
     assert_eq!(regular_files(&test.store.root().join("quarantine")).len(), 1);
 
-    test.store.ingest(&mut [5; 50_000].as_slice(), None).unwrap();
-    assert_eq!(test.store.read_blob(&blob, 50_000).unwrap(), [5; 50_000]);
+    test.store.ingest(&mut vec![5; 50_000].as_slice(), None).unwrap();
+    assert_eq!(test.store.read_blob(&blob, 50_000).unwrap(), vec![5; 50_000]);
 }
 
 #[test]
 fn a_truncated_blob_file_is_noticed_without_hashing() {
     let test = new_store();
-    let blob = test.store.ingest(&mut [5; 50_000].as_slice(), None).unwrap();
+    let blob = test.store.ingest(&mut vec![5; 50_000].as_slice(), None).unwrap();
     let path = test.store.open_blob(&blob).unwrap().path().unwrap().to_owned();
     fs::write(&path, [5; 10]).unwrap();
     assert!(matches!(test.store.open_blob(&blob), Err(Error::MissingBlob(_))));

@@ -1,4 +1,5 @@
 //! The store as its users see it: with real files, real processes and real file systems.
+#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::large_stack_arrays, reason = "these are tests")]
 
 mod blobs;
 mod durability;

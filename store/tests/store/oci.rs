@@ -65,7 +65,8 @@ fn base_layers_packed_forms_images_and_tags_are_remembered() {
     assert_eq!(test.store.base_layer(&OciDigest([9; 32])).unwrap(), None);
     assert_eq!(test.store.packed(&layer.digest, "gzip-6").unwrap(), Some(packed));
     assert_eq!(test.store.packed(&layer.digest, "gzip").unwrap(), None);
-    let codecs: Vec<_> = test.store.packed_forms(&layer.digest).unwrap().into_iter().map(|(codec, _)| codec).collect();
+    let codecs: Vec<_> =
+        test.store.packed_forms(&layer.digest).unwrap().into_iter().map(|(codec, _)| codec).collect();
     assert_eq!(codecs, ["gzip-6", "zstd-3"]);
     test.store.remove_image("a:1").unwrap();
     assert_eq!(test.store.images().unwrap(), [("b:1".to_owned(), b"two".to_vec())]);

@@ -13,23 +13,26 @@ use farm_store::{Error, Settings, Store};
 use farm_tree::{Directory, Entries, Entry, File, Metadata, Mtime, Node, Records, Symlink, Tree};
 
 /// Whose mtimes tests use: far from now, with nanoseconds.
-pub const MTIME: Mtime = Mtime(1_500_000_000_123_456_789);
+pub(crate) const MTIME: Mtime = Mtime(1_500_000_000_123_456_789);
 
 /// A store that is removed with its directory.
-pub struct TestStore {
-    pub store: Store,
-    pub directory: tempfile::TempDir,
+pub(crate) struct TestStore {
+    pub(crate) store: Store,
+    pub(crate) directory: tempfile::TempDir,
 }
 
-pub fn new_store() -> TestStore {
-    let directory = tempfile::tempdir().unwrap();
+pub(crate) fn new_store() -> TestStore {
+    new_store_in(tempfile::tempdir().unwrap())
+}
+
+pub(crate) fn new_store_in(directory: tempfile::TempDir) -> TestStore {
     let store = Store::open(&directory.path().join("state")).unwrap();
     TestStore { store, directory }
 }
 
 impl TestStore {
     /// Closes the store and opens it again, as a restart of the daemon does.
-    pub fn reopen(self) -> Self {
+    pub(crate) fn reopen(self) -> Self {
         let root = self.store.root().to_owned();
         drop(self.store);
         let store = Store::open(&root).unwrap();
@@ -37,7 +40,7 @@ impl TestStore {
     }
 
     /// As [`TestStore::reopen`], after a restart of the machine.
-    pub fn reboot(self, boot: &str) -> Self {
+    pub(crate) fn reboot(self, boot: &str) -> Self {
         let root = self.store.root().to_owned();
         drop(self.store);
         let store = open_in_boot(&root, boot).unwrap();
@@ -45,38 +48,33 @@ impl TestStore {
     }
 }
 
-pub fn open_in_boot(root: &Path, boot: &str) -> Result<Store, Error> {
-    let settings = Settings {
-        boot: Some(boot.to_owned()),
-        ..Settings::default()
-    };
+pub(crate) fn open_in_boot(root: &Path, boot: &str) -> Result<Store, Error> {
+    let settings = Settings { boot: Some(boot.to_owned()), ..Settings::default() };
     Store::open_with(root, &settings, Duration::ZERO, &mut |_| {})
 }
 
 /// A tree that is being written down.
 #[derive(Default)]
-pub struct Dir {
-    pub metadata: Option<Metadata>,
-    pub opaque: bool,
-    pub entries: BTreeMap<Vec<u8>, Item>,
+pub(crate) struct Dir {
+    pub(crate) metadata: Option<Metadata>,
+    pub(crate) opaque: bool,
+    pub(crate) entries: BTreeMap<Vec<u8>, Item>,
 }
 
-pub enum Item {
+pub(crate) enum Item {
     Dir(Dir),
     Node(Node),
     Whiteout,
 }
 
 impl Dir {
-    pub fn with(mut self, name: &str, item: Item) -> Self {
+    pub(crate) fn with(mut self, name: &str, item: Item) -> Self {
         self.entries.insert(name.as_bytes().to_vec(), item);
         self
     }
 
-    pub fn tree(self, store: &Store) -> Tree {
-        Tree {
-            root: self.directory(store),
-        }
+    pub(crate) fn tree(self, store: &Store) -> Tree {
+        Tree { root: self.directory(store) }
     }
 
     fn directory(self, store: &Store) -> Directory {
@@ -97,23 +95,15 @@ impl Dir {
     }
 }
 
-pub fn metadata(mode: u16) -> Metadata {
-    Metadata {
-        mode,
-        mtime: MTIME,
-        ..Metadata::default()
-    }
+pub(crate) fn metadata(mode: u16) -> Metadata {
+    Metadata { mode, mtime: MTIME, ..Metadata::default() }
 }
 
-pub fn file(blob: BlobDigest, metadata: Metadata) -> Item {
-    Item::Node(Node::File(File {
-        metadata,
-        blob,
-        hard_link: None,
-    }))
+pub(crate) fn file(blob: BlobDigest, metadata: Metadata) -> Item {
+    Item::Node(Node::File(File { metadata, blob, hard_link: None }))
 }
 
-pub fn linked(blob: BlobDigest, first: &str) -> Item {
+pub(crate) fn linked(blob: BlobDigest, first: &str) -> Item {
     Item::Node(Node::File(File {
         metadata: metadata(0o644),
         blob,
@@ -122,22 +112,17 @@ pub fn linked(blob: BlobDigest, first: &str) -> Item {
 }
 
 /// Ingests `bytes` and makes a file of them.
-pub fn text(store: &Store, bytes: &[u8]) -> Item {
+pub(crate) fn text(store: &Store, bytes: &[u8]) -> Item {
     file(store.ingest(&mut &*bytes, None).unwrap(), metadata(0o644))
 }
 
-pub fn symlink(target: &str) -> Item {
-    Item::Node(Node::Symlink(Symlink {
-        metadata: metadata(0o777),
-        target: target.as_bytes().to_vec(),
-    }))
+pub(crate) fn symlink(target: &str) -> Item {
+    Item::Node(Node::Symlink(Symlink { metadata: metadata(0o777), target: target.as_bytes().to_vec() }))
 }
 
 /// What a worker does after a step, in small: the tree of a directory of plain files, with its bytes hashed in place.
-pub fn scan(store: &Store, path: &Path) -> Tree {
-    Tree {
-        root: scan_directory(store, path),
-    }
+pub(crate) fn scan(store: &Store, path: &Path) -> Tree {
+    Tree { root: scan_directory(store, path) }
 }
 
 fn scan_directory(store: &Store, path: &Path) -> Directory {
@@ -175,7 +160,7 @@ fn metadata_of(found: &fs::Metadata) -> Metadata {
 }
 
 /// Every file of `tree`, by path.
-pub fn files(store: &Store, tree: &Tree) -> Vec<(String, BlobDigest)> {
+pub(crate) fn files(store: &Store, tree: &Tree) -> Vec<(String, BlobDigest)> {
     let mut found = Vec::new();
     let mut open = vec![(String::new(), tree.root.record.digest)];
     while let Some((path, digest)) = open.pop() {
@@ -191,21 +176,21 @@ pub fn files(store: &Store, tree: &Tree) -> Vec<(String, BlobDigest)> {
     found
 }
 
-pub fn bytes_of(store: &Store, blob: &BlobDigest) -> Result<Vec<u8>, Error> {
+pub(crate) fn bytes_of(store: &Store, blob: &BlobDigest) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     store.open_blob(blob)?.read_to_end(&mut bytes).unwrap();
     Ok(bytes)
 }
 
 /// Flips a byte of a file without changing its size.
-pub fn damage(path: &Path) {
+pub(crate) fn damage(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     bytes[0] ^= 1;
     fs::write(path, bytes).unwrap();
 }
 
 /// Every regular file below `path`.
-pub fn regular_files(path: &Path) -> Vec<std::path::PathBuf> {
+pub(crate) fn regular_files(path: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![path.to_owned()];
     while let Some(directory) = open.pop() {
@@ -224,10 +209,10 @@ pub fn regular_files(path: &Path) -> Vec<std::path::PathBuf> {
 
 /// Reproducible random numbers: the splitmix64 generator.
 #[derive(Clone, Debug)]
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -235,11 +220,11 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    pub fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
 
-    pub fn bytes(&mut self, count: u64) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, count: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < count {
             bytes.extend_from_slice(&self.next().to_le_bytes());
@@ -250,7 +235,7 @@ impl Random {
 }
 
 /// The seed of a randomised test: `FARM_TEST_SEED`, or another one each time. Printed, so that a failure replays.
-pub fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let given = std::env::var("FARM_TEST_SEED").ok().and_then(|text| text.parse().ok());
     let seed = given.unwrap_or_else(|| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();

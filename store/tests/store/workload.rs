@@ -27,7 +27,7 @@ fn working_process() {
 }
 
 /// The command that starts it.
-pub fn command(root: &Path, seed: u64, boot: &str) -> std::process::Command {
+pub(crate) fn command(root: &Path, seed: u64, boot: &str) -> std::process::Command {
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "workload::working_process", "--nocapture"])
@@ -38,7 +38,7 @@ pub fn command(root: &Path, seed: u64, boot: &str) -> std::process::Command {
 }
 
 /// The key of the step that `work` records as its `number`th with `seed`.
-pub fn step_digest(seed: u64, number: u64) -> StepDigest {
+pub(crate) fn step_digest(seed: u64, number: u64) -> StepDigest {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     bytes[8..16].copy_from_slice(&number.to_le_bytes());
@@ -62,11 +62,7 @@ fn work(store: &Store, seed: u64) {
                 layer
             }
         };
-        let result = StepResult {
-            layer: Some(layer),
-            created: 0,
-            usage: Usage::default(),
-        };
+        let result = StepResult { layer: Some(layer), created: 0, usage: Usage::default() };
         store.put_step(&Scope::main(), &step_digest(seed, number), &result, b"why").unwrap();
         say(&format!("done {number}"));
         if random.below(12) == 0 {
@@ -132,7 +128,7 @@ fn blobs(store: &Store, random: &mut Random) -> farm_model::result::LayerRef {
 }
 
 /// How many of the first `limit` steps are found. Each that is has every byte it should, wherever the bytes are.
-pub fn judge(store: &Store, seed: u64, limit: u64) -> Vec<u64> {
+pub(crate) fn judge(store: &Store, seed: u64, limit: u64) -> Vec<u64> {
     let mut found = Vec::new();
     for number in 0..limit {
         let Some(result) = store.step(&Scope::main(), &step_digest(seed, number)).unwrap() else {
@@ -148,7 +144,10 @@ pub fn judge(store: &Store, seed: u64, limit: u64) -> Vec<u64> {
     for (name, _) in store.images().unwrap() {
         let digest: OciDigest = name.parse().unwrap();
         if store.has_oci_blob(&digest).unwrap().is_some() {
-            assert!(store.read_oci_blob(&digest, 10_000).unwrap().is_some(), "a recorded OCI blob is damaged");
+            assert!(
+                store.read_oci_blob(&digest, 10_000).unwrap().is_some(),
+                "a recorded OCI blob is damaged"
+            );
         }
     }
     found

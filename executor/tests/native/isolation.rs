@@ -110,7 +110,7 @@ fn there_is_no_terminal() {
 }
 
 fn nothing_is_left_behind() {
-    let before = Holdings::of_this_machine();
+    let before = Holdings::of_these_tests();
     {
         let world = World::new();
         world.output("true");
@@ -123,7 +123,7 @@ fn nothing_is_left_behind() {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(!mounts.contains(world.dir.path().to_str().unwrap()), "{mounts}");
     }
-    assert_eq!(Holdings::of_this_machine(), before);
+    assert_eq!(Holdings::of_these_tests(), before);
 }
 
 /// Compiles a 32-bit program where the compiler can.

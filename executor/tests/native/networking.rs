@@ -1,7 +1,7 @@
 //! What a command can reach.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpListener;
 use std::process::Command;
 use std::sync::mpsc;
@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use farm_executor::{CancelFlag, Executor, Exit, Network, NetworkPool, Stream, hosts_file};
 
 use crate::Test;
-use crate::support::{World, eventually};
+use crate::support::{World, bridge_of, eventually, exists};
 
 pub(crate) const TESTS: &[Test] = &[
     ("without_a_network_there_is_only_loopback", without_a_network_there_is_only_loopback),
@@ -143,32 +143,17 @@ fn sandbox_gets_out() {
     assert!(ran.stdout.ends_with("through\n") && ran.outcome.exit == Exit::Code(0), "{inside} {ran:?}");
 }
 
-fn interfaces() -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir("/sys/class/net").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
-fn tables() -> String {
-    let mut text = String::new();
-    let mut child = Command::new("nft").args(["list", "tables"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
-    child.wait().unwrap();
-    text
-}
-
 fn a_pool_leaves_nothing_behind() {
-    let (before, rules) = (interfaces(), tables());
     let pool = NetworkPool::new(2);
     pool.prepare();
     let taken = pool.take().unwrap();
-    assert!(interfaces().len() > before.len() && tables() != rules);
+    let bridge = bridge_of(taken.address()).unwrap();
+    assert!(exists(&bridge));
     drop(pool);
+    assert!(exists(&bridge), "somebody is still connected");
     drop(taken);
     // The kernel destroys namespaces in the background.
-    eventually(&format!("only {before:?} are left"), || interfaces() == before);
-    assert_eq!(tables(), rules);
+    eventually(&format!("{bridge} is gone"), || !exists(&bridge));
 }
 
 fn two_pools_do_not_disturb_each_other() {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use farm_executor::{
@@ -44,9 +46,10 @@ impl Ran {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = directory();
         image(&dir.path().join("image"));
         let executor = Native::new(&dir.path().join("run")).unwrap();
+        watch(&dir.path().join("run"));
         Self { dir, executor, next: AtomicUsize::new(0) }
     }
 
@@ -134,34 +137,46 @@ pub(crate) fn image(path: &Path) {
     fs::write(path.join("etc/resolv.conf"), "").unwrap();
 }
 
-/// What a container could leak: mounts, control groups, and namespaces that a process or mount holds.
+/// What the containers of these tests could leak, and nothing of other programs that run meanwhile: mounts, control groups, and processes in them.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Holdings {
     mounts: BTreeSet<String>,
     groups: BTreeSet<PathBuf>,
-    helpers: usize,
+    processes: BTreeSet<String>,
 }
 
 impl Holdings {
-    pub(crate) fn of_this_machine() -> Self {
+    pub(crate) fn of_these_tests() -> Self {
+        let tags = TAGS.lock().unwrap().clone();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let mut groups = BTreeSet::new();
-        collect_groups(Path::new("/sys/fs/cgroup"), 0, &mut groups);
-        Self { mounts: mounts.lines().map(str::to_owned).collect(), groups, helpers: processes_running("farm-container").len() }
+        let groups = fs::read_dir("/sys/fs/cgroup").unwrap().flatten().chain(fs::read_dir("/sys/fs").unwrap().flatten());
+        let groups = groups.flat_map(|hierarchy| tags.iter().map(move |tag| hierarchy.path().join(format!("farm-{tag}"))));
+        let pids = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path().join("cgroup"));
+        let member = |path: &PathBuf| {
+            let text = fs::read_to_string(path).unwrap_or_default();
+            tags.iter().any(|tag| text.contains(tag)).then_some(text)
+        };
+        Self {
+            mounts: mounts.lines().filter(|line| line.contains(PREFIX)).map(str::to_owned).collect(),
+            groups: groups.filter(|path| path.exists()).collect(),
+            processes: pids.filter_map(|path| member(&path)).collect(),
+        }
     }
 }
 
-fn collect_groups(path: &Path, depth: usize, found: &mut BTreeSet<PathBuf>) {
-    let Ok(entries) = fs::read_dir(path) else { return };
-    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-        // Other programs of the machine come and go in their own groups.
-        if depth > 0 && entry.file_name().to_string_lossy().starts_with("farm-") {
-            found.insert(entry.path());
-        }
-        if depth < 2 {
-            collect_groups(&entry.path(), depth + 1, found);
-        }
-    }
+/// Marks the directories of these tests.
+const PREFIX: &str = "farm-executor-test-";
+
+/// Tags of all run directories of these tests.
+static TAGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+pub(crate) fn directory() -> TempDir {
+    tempfile::Builder::new().prefix(PREFIX).tempdir().unwrap()
+}
+
+/// Makes [`Holdings`] look for what belongs to a run directory.
+pub(crate) fn watch(run_dir: &Path) {
+    TAGS.lock().unwrap().push(fs::read_to_string(run_dir.join("tag")).unwrap());
 }
 
 /// Processes with this command line, its words separated by blanks.
@@ -219,4 +234,23 @@ fn runc_spec(image: &Path, uid: u32, script: &str) -> serde_json::Value {
         ],
         "linux": { "namespaces": namespaces },
     })
+}
+
+/// The bridge whose gateway serves `address`.
+pub(crate) fn bridge_of(address: Ipv4Addr) -> Option<String> {
+    let [a, b, ..] = address.octets();
+    let output = std::process::Command::new("ip").args(["-o", "-4", "addr", "show"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = text.lines().find(|line| line.contains(&format!(" {a}.{b}.0.1/16 ")))?;
+    line.split_whitespace().nth(1).map(str::to_owned)
+}
+
+/// Whether a bridge, its ports or its firewall table exist.
+pub(crate) fn exists(bridge: &str) -> bool {
+    let ports = bridge.replace("farm", "fv") + "-";
+    let interfaces = fs::read_dir("/sys/class/net").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let tables = std::process::Command::new("nft").args(["list", "tables"]).output().unwrap();
+    let tables = String::from_utf8(tables.stdout).unwrap();
+    interfaces.into_iter().any(|name| name == bridge || name.starts_with(&ports))
+        || tables.lines().any(|line| line.ends_with(&format!(" {bridge}")))
 }

@@ -7,7 +7,9 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use farm_executor::{CancelFlag, Error, Executor, Native, Network, NetworkPool, Stream, sweep};
 
 use crate::Test;
-use crate::support::{Holdings, World, container, eventually, image, processes_running};
+use crate::support::{
+    Holdings, World, bridge_of, container, directory, eventually, exists, image, processes_running, watch,
+};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_killed_worker_takes_its_steps_along_and_a_sweep_does_the_rest", killed_worker),
@@ -31,7 +33,9 @@ pub(crate) fn worker_entry() -> Option<ExitCode> {
     let executor = Native::new(&base.join("run")).expect("the run directory is free");
     let pool = NetworkPool::new(1);
     let mut step = container(&base, "endless", &format!("(setsid {SLEEPER} &); {SLEEPER} & echo started; wait"));
-    step.network = Network::Sandbox(pool.take().expect("there is a network"));
+    let namespace = pool.take().expect("there is a network");
+    println!("{}", bridge_of(namespace.address()).expect("it is connected"));
+    step.network = Network::Sandbox(namespace);
     step.limits.memory = Some(64 << 20);
     let cancel = CancelFlag::new().expect("there are descriptors");
     let mut output = |stream, _: &[u8]| {
@@ -44,41 +48,39 @@ pub(crate) fn worker_entry() -> Option<ExitCode> {
     Some(ExitCode::SUCCESS)
 }
 
-fn start_worker(base: &Path) -> Child {
+fn start_worker(base: &Path) -> (Child, String) {
     let mut worker = Command::new(std::env::current_exe().unwrap())
         .env(WORKER, base)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut line = String::new();
-    BufReader::new(worker.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "started\n");
+    let mut lines = BufReader::new(worker.stdout.take().unwrap()).lines();
+    let bridge = lines.next().unwrap().unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "started");
     eventually("both sleepers sleep", || sleepers() == 2);
-    worker
-}
-
-fn bridges() -> usize {
-    let names = std::fs::read_dir("/sys/class/net").unwrap().map(|entry| entry.unwrap().file_name());
-    names.filter(|name| name.to_string_lossy().starts_with("farm")).count()
+    (worker, bridge)
 }
 
 fn killed_worker() {
-    let before = (Holdings::of_this_machine(), bridges());
-    let dir = tempfile::tempdir().unwrap();
+    let dir = directory();
     image(&dir.path().join("image"));
-    let mut worker = start_worker(dir.path());
+    let before = Holdings::of_these_tests();
+    let (mut worker, bridge) = start_worker(dir.path());
+    watch(&dir.path().join("run"));
     assert!(matches!(sweep(&dir.path().join("run")), Err(Error::Busy { .. })), "the worker lives");
     worker.kill().unwrap();
     worker.wait().unwrap();
-    eventually("its processes are gone", || sleepers() == 0 && processes_running("farm-container").is_empty());
-    assert_ne!((Holdings::of_this_machine(), bridges()), before, "there is something to sweep");
+    eventually("its processes are gone", || sleepers() == 0);
+    assert!(Holdings::of_these_tests() != before && exists(&bridge), "there is something to sweep");
     sweep(&dir.path().join("run")).unwrap();
-    assert_eq!((Holdings::of_this_machine(), bridges()), before);
+    assert_eq!(Holdings::of_these_tests(), before);
+    eventually(&format!("{bridge} is gone"), || !exists(&bridge));
     assert_eq!(std::fs::read_dir(dir.path().join("run/containers")).unwrap().count(), 0);
     // Its successor can use the directory and the container's name.
     let executor = Native::new(&dir.path().join("run")).unwrap();
-    std::fs::remove_dir(dir.path().join("endless-upper")).unwrap_or_else(|_| std::fs::remove_dir_all(dir.path().join("endless-upper")).unwrap());
-    std::fs::remove_dir_all(dir.path().join("endless-work")).unwrap();
+    for name in ["endless-upper", "endless-work"] {
+        std::fs::remove_dir_all(dir.path().join(name)).unwrap();
+    }
     let next = container(dir.path(), "endless", "echo next");
     assert_eq!(crate::support::run(&executor, &next, &CancelFlag::new().unwrap()).unwrap().ok(), "next\n");
 }
@@ -95,7 +97,7 @@ fn parent_of(pid: u32) -> Option<u32> {
 
 /// Runs an endless step and does something to it once it has started.
 fn disturb(harm: impl Fn()) -> Result<farm_executor::Outcome, Error> {
-    let before = Holdings::of_this_machine();
+    let before = Holdings::of_these_tests();
     let world = World::new();
     let step = world.shell(&format!("{SLEEPER} & echo started; wait"));
     let mut output = |stream, _: &[u8]| {
@@ -107,7 +109,7 @@ fn disturb(harm: impl Fn()) -> Result<farm_executor::Outcome, Error> {
     let outcome = world.executor.run(&step, &mut output, &CancelFlag::new().unwrap());
     eventually("its processes are gone", || sleepers() == 0);
     drop(world);
-    assert_eq!(Holdings::of_this_machine(), before);
+    assert_eq!(Holdings::of_these_tests(), before);
     outcome
 }
 

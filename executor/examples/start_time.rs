@@ -25,8 +25,12 @@ fn main() -> Result<(), Failure> {
     let executor = Native::new(&dir.path().join("run"))?;
     let pool = NetworkPool::new(4);
     let has_runc = Command::new("runc").arg("--version").output().is_ok();
-    let mut times: [(&str, Vec<Duration>); 4] =
-        [("native, no network", vec![]), ("native, sandbox", vec![]), ("native, host network", vec![]), ("runc", vec![])];
+    let mut times: [(&str, Vec<Duration>); 4] = [
+        ("native, no network", vec![]),
+        ("native, sandbox", vec![]),
+        ("native, host network", vec![]),
+        ("runc", vec![]),
+    ];
     for run in 0..runs + 3 {
         // Made ahead, as for a worker between two steps.
         let sandbox = Network::Sandbox(pool.take()?);
@@ -103,11 +107,20 @@ fn runc(base: &Path, run: usize) -> Result<Duration, Failure> {
     }
     let started = Instant::now();
     fs::write(bundle.join("config.json"), runc_spec().to_string())?;
-    let layers = format!("lowerdir={0}/image,upperdir={1}/upper,workdir={1}/work,volatile", base.display(), bundle.display());
+    let layers = format!(
+        "lowerdir={0}/image,upperdir={1}/upper,workdir={1}/work,volatile",
+        base.display(),
+        bundle.display()
+    );
     let layers = std::ffi::CString::new(layers)?;
     mount("overlay", bundle.join("rootfs"), "overlay", MountFlags::empty(), &*layers)?;
     let mut command = Command::new("runc");
-    command.arg("--root").arg(base.join("runc-state")).args(["run", "--bundle"]).arg(&bundle).arg(format!("t{run}"));
+    command
+        .arg("--root")
+        .arg(base.join("runc-state"))
+        .args(["run", "--bundle"])
+        .arg(&bundle)
+        .arg(format!("t{run}"));
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
     unmount(bundle.join("rootfs"), UnmountFlags::empty())?;
     assert!(status?.success());

@@ -1,11 +1,13 @@
 //! Control groups: limits, accounting, and a handle on all processes of a container.
 //!
-//! Which controller lives in which hierarchy is found out once, in [`Hierarchies::detect`]. Cgroup v1 and the hybrid layout (v1 controllers, v2 beside
+//! Which controller lives in which hierarchy is found out once, in [`hierarchies`]. Cgroup v1 and the hybrid layout (v1 controllers, v2 beside
 //! them) are tested; pure v2 is written to the kernel's documentation and has not been tested on a machine.
 //!
 //! Every executor owns one parent group `farm-<tag>` a hierarchy, with a group per container in it, so that a sweep finds
 //! what a dead process left by name alone. The device allow-list of v1 is set on the parent and inherited. On v2 it would take
 //! an eBPF program; there the container's mounts are `nodev` instead, see [`Devices`].
+
+mod hierarchies;
 
 use std::fs;
 use std::io;
@@ -16,6 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{Blame, Error, Limits};
+use hierarchies::{Controller, Hierarchies};
 
 /// How a container is kept from the host's devices.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -26,85 +29,19 @@ pub(crate) enum Devices {
     NoDeviceMounts,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Controller {
-    Memory,
-    Cpu,
-    Pids,
-    Devices,
-}
-
-impl Controller {
-    const ALL: [Self; 4] = [Self::Memory, Self::Cpu, Self::Pids, Self::Devices];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Cpu => "cpu",
-            Self::Pids => "pids",
-            Self::Devices => "devices",
-        }
-    }
-}
-
-/// Where the controllers of this machine are.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-struct Hierarchies {
-    v1: Vec<(Controller, PathBuf)>,
-    v2: Option<(PathBuf, Vec<Controller>)>,
-}
-
-impl Hierarchies {
-    /// Reads the mount table; a controller that is in use by v1 is not offered by v2.
-    fn detect() -> Self {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let mut found = Self::parse(&mounts);
-        if let Some((mount, controllers)) = &mut found.v2 {
-            let offered = fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default();
-            controllers.extend(
-                Controller::ALL.into_iter().filter(|c| offered.split_whitespace().any(|name| name == c.name())),
-            );
-        }
-        found
-    }
-
-    fn parse(mountinfo: &str) -> Self {
-        let mut found = Self::default();
-        for line in mountinfo.lines() {
-            let Some((before, after)) = line.split_once(" - ") else { continue };
-            let mut fields = before.split(' ').skip(3);
-            let (Some("/"), Some(mount)) = (fields.next(), fields.next()) else { continue };
-            let mut after = after.split(' ');
-            let kind = after.next();
-            let options = after.nth(1).unwrap_or_default();
-            if kind == Some("cgroup2") && found.v2.is_none() {
-                found.v2 = Some((PathBuf::from(mount), Vec::new()));
-            } else if kind == Some("cgroup") {
-                for controller in Controller::ALL {
-                    let is_new = found.v1.iter().all(|(known, _)| *known != controller);
-                    if is_new && options.split(',').any(|option| option == controller.name()) {
-                        found.v1.push((controller, PathBuf::from(mount)));
-                    }
-                }
-            }
-        }
-        found
-    }
-
-    fn v1(&self, controller: Controller) -> Option<&Path> {
-        self.v1.iter().find(|(known, _)| *known == controller).map(|(_, mount)| mount.as_path())
-    }
-
-    fn v2(&self, controller: Controller) -> Option<&Path> {
-        let (mount, controllers) = self.v2.as_ref()?;
-        controllers.contains(&controller).then_some(mount.as_path())
-    }
-}
-
 /// Devices that a container may open, as in Docker: memory-like ones, terminals, and making nodes of any kind.
 const ALLOWED_DEVICES: [&str; 11] = [
-    "c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm", "c 5:0 rwm", "c 5:1 rwm",
-    "c 5:2 rwm", "c 136:* rwm",
+    "c *:* m",
+    "b *:* m",
+    "c 1:3 rwm",
+    "c 1:5 rwm",
+    "c 1:7 rwm",
+    "c 1:8 rwm",
+    "c 1:9 rwm",
+    "c 5:0 rwm",
+    "c 5:1 rwm",
+    "c 5:2 rwm",
+    "c 136:* rwm",
 ];
 
 /// The parent groups of one executor. Dropping it removes them.
@@ -144,7 +81,8 @@ impl Parent {
         if let Some(mount) = self.hierarchies.v1(Controller::Devices) {
             group.shared.push(mount.join(&self.name));
         }
-        let result = self.add_memory(&mut group, id, limits).and_then(|()| self.add_others(&mut group, id, limits));
+        let result =
+            self.add_memory(&mut group, id, limits).and_then(|()| self.add_others(&mut group, id, limits));
         result.map(|()| group)
     }
 
@@ -155,7 +93,8 @@ impl Parent {
             if let Some(bytes) = limits.memory {
                 write(&path.join("memory.limit_in_bytes"), &bytes.to_string())?;
                 // Swap accounting is a boot option; without it, there is nothing to set.
-                let _no_swap_accounting = write(&path.join("memory.memsw.limit_in_bytes"), &bytes.to_string());
+                let _no_swap_accounting =
+                    write(&path.join("memory.memsw.limit_in_bytes"), &bytes.to_string());
             }
             group.memory = Some(Memory::V1(path));
         } else if let Some(mount) = v2 {
@@ -245,6 +184,15 @@ impl Drop for Parent {
     }
 }
 
+/// What a container sees of its own limits.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) enum View {
+    /// Nothing: v1 would take a mount for each controller.
+    None,
+    /// Its group, read-only at `/sys/fs/cgroup`, where runtimes such as Java's look for the memory that they may use.
+    Unified,
+}
+
 #[derive(Debug)]
 enum Memory {
     V1(PathBuf),
@@ -274,6 +222,14 @@ impl Group {
     /// The files to which a process writes `0` to join the container.
     pub(crate) fn entrances(&self) -> Vec<PathBuf> {
         self.owned.iter().chain(&self.shared).map(|path| path.join("cgroup.procs")).collect()
+    }
+
+    /// What the container is to see of this.
+    pub(crate) fn view(&self) -> View {
+        match &self.memory {
+            Some(Memory::V2(_)) => View::Unified,
+            Some(Memory::V1(_)) | None => View::None,
+        }
     }
 
     /// Most memory in use at once, where that is known.
@@ -314,14 +270,21 @@ const PERIOD_MICROS: u32 = 100_000;
 fn quota(cpus: f64) -> u64 {
     // The kernel refuses less than a millisecond a period.
     let micros = (cpus * f64::from(PERIOD_MICROS)).clamp(1_000.0, 1e12);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a small positive range")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to a small positive range"
+    )]
     let whole = micros as u64;
     whole
 }
 
 fn missing(controller: Controller) -> Error {
     Error::Unsupported {
-        missing: format!("the `{}` cgroup controller is not available, so the limit cannot be enforced", controller.name()),
+        missing: format!(
+            "the `{}` cgroup controller is not available, so the limit cannot be enforced",
+            controller.name()
+        ),
         hint: "mount the controller, or run without this limit",
     }
 }
@@ -345,7 +308,8 @@ fn kill_all(group: &Path) {
     }
     for _ in 0..100 {
         let processes = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-        let pids = processes.lines().filter_map(|line| line.parse().ok().and_then(rustix::process::Pid::from_raw));
+        let pids =
+            processes.lines().filter_map(|line| line.parse().ok().and_then(rustix::process::Pid::from_raw));
         let mut found = false;
         for pid in pids {
             found = true;
@@ -363,7 +327,9 @@ fn kill_all(group: &Path) {
 fn remove(path: &Path) {
     for _ in 0..100 {
         match fs::remove_dir(path) {
-            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => thread::sleep(Duration::from_millis(10)),
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                thread::sleep(Duration::from_millis(10));
+            }
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(path = %path.display(), %error, "cannot remove a control group");
                 return;
@@ -377,20 +343,6 @@ fn remove(path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_hybrid_layout_is_recognised() {
-        let found = Hierarchies::parse(
-            "30 20 0:26 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct\n\
-             31 20 0:27 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory\n\
-             32 20 0:28 /docker/x /elsewhere rw - cgroup cgroup rw,pids\n\
-             33 20 0:29 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n",
-        );
-        assert_eq!(found.v1(Controller::Cpu), Some(Path::new("/sys/fs/cgroup/cpu")));
-        assert_eq!(found.v1(Controller::Memory), Some(Path::new("/sys/fs/cgroup/memory")));
-        assert_eq!(found.v1(Controller::Pids), None, "a part of a hierarchy is not the hierarchy");
-        assert_eq!(found.v2, Some((PathBuf::from("/sys/fs/cgroup/unified"), Vec::new())));
-    }
 
     #[test]
     fn quotas_stay_within_what_the_kernel_takes() {

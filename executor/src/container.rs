@@ -55,7 +55,11 @@ impl Container {
     pub(crate) fn validate(&self) -> Result<(), Error> {
         let invalid = |blame, problem: String| Err(Error::Invalid { id: self.id.clone(), problem, blame });
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        if self.id.is_empty() || self.id.len() > 64 || self.id.starts_with('.') || !self.id.bytes().all(is_plain) {
+        if self.id.is_empty()
+            || self.id.len() > 64
+            || self.id.starts_with('.')
+            || !self.id.bytes().all(is_plain)
+        {
             return invalid(Blame::Internal, "the id is not a plain name".to_owned());
         }
         if self.lowers.is_empty() {

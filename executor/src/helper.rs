@@ -62,7 +62,8 @@ fn run() -> std::io::Result<()> {
     let request = receive(&control)?;
     let host_network = request.spec.network != NetworkSpec::None;
     let network = if host_network { 0 } else { libc::CLONE_NEWNET };
-    let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | network;
+    let namespaces =
+        libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | network;
     let namespaces = u64::try_from(namespaces).expect("flags are not negative");
     match sys::fork_with(namespaces) {
         Ok(None) => init::run(&request, &control),
@@ -87,7 +88,8 @@ fn supervise(init: &sys::Child, control: &UnixStream) {
     let mut asked = false;
     loop {
         let listen = if asked { PollFlags::empty() } else { PollFlags::IN };
-        let mut fds = [PollFd::new(&init.pidfd, PollFlags::IN), PollFd::from_borrowed_fd(control.as_fd(), listen)];
+        let mut fds =
+            [PollFd::new(&init.pidfd, PollFlags::IN), PollFd::from_borrowed_fd(control.as_fd(), listen)];
         let woken = rustix::io::retry_on_intr(|| poll(&mut fds, None));
         let (ended, heard) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
         if ended || woken.is_err() {

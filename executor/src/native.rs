@@ -3,25 +3,24 @@
 //! The calling thread does all the work of [`Native::run`]: it relays output and waits. The helper dies with that
 //! thread (`PR_SET_PDEATHSIG`), and the container with the helper.
 
-use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+mod ended;
+mod running;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Instant;
 
 use crate::cgroup::{Group, Parent};
 use crate::container::MountKind;
 use crate::executor::Output;
 use crate::proxy::Proxy;
 use crate::rundir::{ContainerDirectory, RunDirectory};
-use crate::spec::{self, MountKindSpec, MountSpec, NetworkSpec, Report, Spec};
-use crate::{Access, Blame, CancelFlag, Container, Error, Executor, Exit, Network, Outcome, Stream, Usage};
-use crate::{helper, network, seccomp};
+use crate::spec::{MountKindSpec, MountSpec, NetworkSpec, Spec};
+use crate::{
+    Access, Blame, CancelFlag, Container, Error, Executor, Exit, Network, Outcome, Usage, network, seccomp,
+};
+use running::Running;
 
 /// Runs containers with the kernel's own means. One per run directory.
 #[derive(Debug)]
@@ -55,7 +54,9 @@ impl Native {
         let mounts = c.mounts.iter().enumerate().map(|(index, mount)| {
             let kind = match mount.kind.clone() {
                 MountKind::Bind { source, access } => MountKindSpec::Bind { source, access },
-                MountKind::Overlay { lowers, subpath, access } => MountKindSpec::Overlay { lowers, subpath, access },
+                MountKind::Overlay { lowers, subpath, access } => {
+                    MountKindSpec::Overlay { lowers, subpath, access }
+                }
                 MountKind::Tmpfs { size, mode } => MountKindSpec::Tmpfs { size, mode },
                 MountKind::SecretFile { mode, uid, gid, .. } => {
                     frames.push(MountFrame { mount: index });
@@ -88,6 +89,7 @@ impl Native {
             resolv_conf: c.resolv_conf.clone(),
             workbench: self.directory.workbench(),
             cgroup_entrances: group.entrances(),
+            cgroup_view: group.view(),
             devices: self.cgroups.devices(),
             masked: self.masked.clone(),
         };
@@ -114,8 +116,7 @@ impl Native {
             Network::None | Network::Host => None,
         };
         let running = Running::spawn().map_err(|e| Error::environment("start the container's helper", e))?;
-        // If it dies meanwhile, its wait status says more than the failed write.
-        let _dead = spec::send(&running.control, &frames, network);
+        running.send(&frames, network);
         Ok(running)
     }
 }
@@ -137,7 +138,12 @@ struct MountFrame {
 }
 
 impl Executor for Native {
-    fn run(&self, container: &Container, output: &mut Output<'_>, cancel: &CancelFlag) -> Result<Outcome, Error> {
+    fn run(
+        &self,
+        container: &Container,
+        output: &mut Output<'_>,
+        cancel: &CancelFlag,
+    ) -> Result<Outcome, Error> {
         let started = Instant::now();
         container.validate()?;
         if cancel.is_cancelled() {
@@ -192,241 +198,4 @@ fn masked_below_sys() -> Vec<String> {
     }
     masked.sort();
     masked
-}
-
-/// A helper at work.
-struct Running {
-    child: std::process::Child,
-    control: UnixStream,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
-}
-
-/// Why a container is being killed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Killed {
-    Cancelled,
-    TimedOut,
-}
-
-/// How long the helper may take to end after it was asked to kill the container.
-const GRACE: Duration = Duration::from_secs(5);
-
-impl Running {
-    fn spawn() -> io::Result<Self> {
-        let (control, theirs) = UnixStream::pair()?;
-        let mut child = Command::new("/proc/self/exe")
-            .arg0(helper::NAME)
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let taken = "the stream was asked to be a pipe";
-        let stdout = OwnedFd::from(child.stdout.take().expect(taken));
-        let stderr = OwnedFd::from(child.stderr.take().expect(taken));
-        for pipe in [&stdout, &stderr] {
-            rustix::io::ioctl_fionbio(pipe, true)?;
-        }
-        control.set_nonblocking(true)?;
-        Ok(Self { child, control, stdout, stderr })
-    }
-
-    /// Relays output until the helper has ended.
-    fn watch(mut self, output: &mut Output<'_>, cancel: &CancelFlag, deadline: Option<Instant>) -> Result<Ended, Error> {
-        let mut reports = Vec::new();
-        let mut buffer = vec![0; 64 << 10];
-        let mut killed = None;
-        let mut deadline = deadline;
-        let mut open = [true, true];
-        loop {
-            let woken = self.wait(open, killed.is_none().then_some(cancel), deadline)
-                .map_err(|e| Error::setup("wait for the container", Blame::Internal, e))?;
-            if killed.is_none() && (woken.cancelled || woken.late) {
-                killed = Some(if woken.cancelled { Killed::Cancelled } else { Killed::TimedOut });
-                self.ask_to_kill();
-                deadline = Some(Instant::now() + GRACE);
-            } else if woken.late {
-                // The helper hangs; its container dies with it.
-                let _gone = self.child.kill();
-                deadline = None;
-            }
-            for (index, stream) in [Stream::Stdout, Stream::Stderr].into_iter().enumerate() {
-                if woken.output[index] {
-                    open[index] = relay(self.pipe(stream), stream, &mut buffer, output);
-                }
-            }
-            if woken.reports && !receive_reports(&mut self.control, &mut buffer, &mut reports) {
-                break;
-            }
-        }
-        let status = self.child.wait().map_err(|e| Error::setup("wait for the helper", Blame::Internal, e))?;
-        // All writers are gone, or have passed the pipe on to somebody outside, for whom nobody waits.
-        for stream in [Stream::Stdout, Stream::Stderr] {
-            while relay(self.pipe(stream), stream, &mut buffer, output) && has_input(self.pipe(stream)) {}
-        }
-        Ok(Ended { reports: parse_reports(&reports), killed, status })
-    }
-
-    fn pipe(&self, stream: Stream) -> BorrowedFd<'_> {
-        match stream {
-            Stream::Stdout => self.stdout.as_fd(),
-            Stream::Stderr => self.stderr.as_fd(),
-        }
-    }
-
-    fn ask_to_kill(&self) {
-        // If the helper is gone, so is the container.
-        let _gone = rustix::net::send(&self.control, &[spec::KILL], rustix::net::SendFlags::NOSIGNAL);
-    }
-
-    fn wait(&self, open: [bool; 2], cancel: Option<&CancelFlag>, deadline: Option<Instant>) -> io::Result<Woken> {
-        let interest = |wanted| if wanted { PollFlags::IN } else { PollFlags::empty() };
-        // Descriptors that are closed at the other end always wake, so they are left out by watching the control socket twice.
-        let source = |index: usize, stream| if open[index] { self.pipe(stream) } else { self.control.as_fd() };
-        let cancel_fd = cancel.map_or(self.control.as_fd(), AsFd::as_fd);
-        let mut fds = [
-            PollFd::from_borrowed_fd(self.control.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(source(0, Stream::Stdout), interest(open[0])),
-            PollFd::from_borrowed_fd(source(1, Stream::Stderr), interest(open[1])),
-            PollFd::from_borrowed_fd(cancel_fd, interest(cancel.is_some())),
-        ];
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-        rustix::io::retry_on_intr(|| poll(&mut fds, timeout.as_ref()))?;
-        let ready = |index: usize| !fds[index].revents().is_empty();
-        Ok(Woken {
-            reports: ready(0),
-            output: [open[0] && ready(1), open[1] && ready(2)],
-            cancelled: cancel.is_some() && ready(3),
-            late: left.is_some() && deadline.is_some_and(|deadline| Instant::now() >= deadline),
-        })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Reached with a live child only when watching failed.
-        if let Ok(None) = self.child.try_wait() {
-            let _gone = self.child.kill();
-            let _gone = self.child.wait();
-        }
-    }
-}
-
-struct Woken {
-    reports: bool,
-    output: [bool; 2],
-    cancelled: bool,
-    late: bool,
-}
-
-/// Passes on one piece; false at the end of file.
-fn relay(pipe: BorrowedFd<'_>, stream: Stream, buffer: &mut [u8], output: &mut Output<'_>) -> bool {
-    match rustix::io::retry_on_intr(|| rustix::io::read(pipe, &mut *buffer)) {
-        Ok(0) => false,
-        Ok(count) => {
-            output(stream, &buffer[..count]);
-            true
-        }
-        Err(error) => error == rustix::io::Errno::AGAIN,
-    }
-}
-
-fn has_input(pipe: BorrowedFd<'_>) -> bool {
-    let mut fds = [PollFd::from_borrowed_fd(pipe, PollFlags::IN)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    matches!(rustix::io::retry_on_intr(|| poll(&mut fds, Some(&now))), Ok(1..))
-}
-
-/// The helper's reports are few and short; whatever goes on beyond this is not one.
-const MAX_REPORTS: usize = 1 << 20;
-
-/// Appends what has arrived; false at the end of file.
-fn receive_reports(control: &mut UnixStream, buffer: &mut [u8], reports: &mut Vec<u8>) -> bool {
-    loop {
-        match control.read(buffer) {
-            Ok(0) => return false,
-            Ok(count) if reports.len() + count <= MAX_REPORTS => reports.extend(&buffer[..count]),
-            Ok(_) => return false,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
-        }
-    }
-}
-
-fn parse_reports(bytes: &[u8]) -> Vec<Report> {
-    bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
-}
-
-/// What is known when the helper has ended.
-struct Ended {
-    reports: Vec<Report>,
-    killed: Option<Killed>,
-    status: std::process::ExitStatus,
-}
-
-impl Ended {
-    fn outcome(self, group: &Group, started: Instant, output: &mut Output<'_>) -> Result<Outcome, Error> {
-        let mut usage = Usage::default();
-        let mut exit = None;
-        for report in self.reports {
-            match report {
-                Report::SetupFailed(failure) if self.killed.is_none() => {
-                    let source = match failure.detail {
-                        Some(detail) => io::Error::other(detail),
-                        None => io::Error::from_raw_os_error(failure.errno),
-                    };
-                    return Err(Error::setup(failure.action, failure.blame, source));
-                }
-                Report::SetupFailed(_) => {}
-                Report::ExecFailed { program, errno } => exit = Some(explain(&program, errno, output)),
-                Report::CommandEnded { status } => {
-                    exit.get_or_insert_with(|| exit_of(status));
-                }
-                Report::ContainerEnded { status, user, system, largest_process } => {
-                    usage = Usage { user, system, peak_memory: largest_process, wall: Duration::ZERO };
-                    // The init reports before it ends, unless somebody killed it.
-                    exit = exit.or(Some(exit_of(status)));
-                }
-            }
-        }
-        usage.peak_memory = group.peak_memory().unwrap_or(usage.peak_memory);
-        usage.wall = started.elapsed();
-        let exit = match (self.killed, exit) {
-            (Some(Killed::Cancelled), _) => Exit::Cancelled,
-            (Some(Killed::TimedOut), _) => Exit::TimedOut,
-            (None, Some(exit)) if !exit.is_success() && group.was_out_of_memory() => Exit::OutOfMemory,
-            (None, Some(exit)) => exit,
-            (None, None) if group.was_out_of_memory() => Exit::OutOfMemory,
-            (None, None) => {
-                let signal = self.status.signal().map(|signal| format!("signal {signal}"));
-                let how = signal.unwrap_or_else(|| self.status.to_string());
-                return Err(Error::HelperDied { how });
-            }
-        };
-        Ok(Outcome { exit, usage })
-    }
-}
-
-fn exit_of(status: i32) -> Exit {
-    let status = std::process::ExitStatus::from_raw(status);
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, signal) => Exit::Signal(signal.unwrap_or(libc::SIGKILL)),
-    }
-}
-
-/// Says why a program was not executed, in a shell's words and with a shell's exit code.
-fn explain(program: &str, errno: i32, output: &mut Output<'_>) -> Exit {
-    let (code, why) = match errno {
-        libc::ENOENT if program.contains('/') => (127, "no such file or directory, or its interpreter is missing".to_owned()),
-        libc::ENOENT => (127, "command not found".to_owned()),
-        libc::EACCES => (126, "permission denied".to_owned()),
-        libc::ENOEXEC => (126, "exec format error: not a program for this machine".to_owned()),
-        errno => (126, io::Error::from_raw_os_error(errno).to_string()),
-    };
-    output(Stream::Stderr, format!("{program}: {why}\n").as_bytes());
-    Exit::Code(code)
 }

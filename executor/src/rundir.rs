@@ -35,11 +35,18 @@ impl RunDirectory {
         };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| failed("make", e))?;
         let path = path.canonicalize().map_err(|e| failed("resolve", e))?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600)
-            .open(path.join("lock")).map_err(|e| failed("lock", e))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join("lock"))
+            .map_err(|e| failed("lock", e))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Busy { path: path.display().to_string() }),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(Error::Busy { path: path.display().to_string() });
+            }
             Err(error) => return Err(failed("lock", error.into())),
         }
         let tag = tag(&path.join("tag")).map_err(|e| failed("read the tag of", e))?;
@@ -49,7 +56,11 @@ impl RunDirectory {
             Ok(()) | Err(_) => {}
         }
         for directory in [containers, path.join(WORKBENCH)] {
-            DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|e| failed("prepare", e))?;
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(directory)
+                .map_err(|e| failed("prepare", e))?;
         }
         Ok(Self { path, tag, _lock: lock })
     }
@@ -84,7 +95,8 @@ fn tag(path: &Path) -> io::Result<String> {
     }
     let mut random = [0; 6];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
-    let tag: String = random.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).map(char::from).collect();
+    let tag: String =
+        random.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).map(char::from).collect();
     fs::write(path, &tag)?;
     Ok(tag)
 }

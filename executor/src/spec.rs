@@ -12,11 +12,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::cgroup::Devices;
+use crate::cgroup::{Devices, View};
 use crate::container::OverlayAccess;
 use crate::{Access, Blame, Ulimit, User};
 
@@ -43,6 +44,7 @@ pub(crate) struct Spec {
     pub(crate) workbench: PathBuf,
     /// Files to which the container's first process writes `0`.
     pub(crate) cgroup_entrances: Vec<PathBuf>,
+    pub(crate) cgroup_view: View,
     pub(crate) devices: Devices,
     /// Paths below `/sys` that exist and must not be seen, besides the fixed ones.
     pub(crate) masked: Vec<String>,
@@ -56,11 +58,26 @@ pub(crate) struct MountSpec {
 
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) enum MountKindSpec {
-    Bind { source: PathBuf, access: Access },
-    Overlay { lowers: Vec<PathBuf>, subpath: String, access: OverlayAccess },
-    Tmpfs { size: Option<u64>, mode: u32 },
+    Bind {
+        source: PathBuf,
+        access: Access,
+    },
+    Overlay {
+        lowers: Vec<PathBuf>,
+        subpath: String,
+        access: OverlayAccess,
+    },
+    Tmpfs {
+        size: Option<u64>,
+        mode: u32,
+    },
     /// The content is frame `frame` of the request.
-    SecretFile { frame: usize, mode: u32, uid: u32, gid: u32 },
+    SecretFile {
+        frame: usize,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -147,7 +164,8 @@ pub(crate) fn receive(socket: &UnixStream) -> io::Result<(Vec<Vec<u8>>, Option<O
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut count = [0; 4];
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::WAITALL;
-    let received = rustix::net::recvmsg(socket.as_fd(), &mut [IoSliceMut::new(&mut count)], &mut ancillary, flags)?;
+    let received =
+        rustix::net::recvmsg(socket.as_fd(), &mut [IoSliceMut::new(&mut count)], &mut ancillary, flags)?;
     if received.bytes != count.len() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }

@@ -103,9 +103,8 @@ pub(crate) fn exit_now(code: i32) -> ! {
 
 /// Replaces the program; returns only if that failed.
 pub(crate) fn execve(program: &CString, argv: &[CString], env: &[CString]) -> io::Error {
-    let pointers = |strings: &[CString]| {
-        strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect::<Vec<_>>()
-    };
+    let pointers =
+        |strings: &[CString]| strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect::<Vec<_>>();
     let (argv, env) = (pointers(argv), pointers(env));
     // SAFETY: both arrays end in a null pointer and hold pointers to strings that outlive the call.
     unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), env.as_ptr()) };
@@ -121,7 +120,13 @@ pub(crate) fn reset_signals() {
         // SAFETY: the structure is large enough to be read, and no old action is asked for. The C library's own wrapper would refuse its two
         // internal signals, which whoever started us may have had ignored.
         unsafe {
-            libc::syscall(libc::SYS_rt_sigaction, signal, &raw const default, ptr::null_mut::<u8>(), bytes_in_mask)
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                &raw const default,
+                ptr::null_mut::<u8>(),
+                bytes_in_mask,
+            )
         };
     }
     change_signal_mask(libc::SIG_SETMASK, false);
@@ -136,7 +141,11 @@ fn change_signal_mask(how: i32, all: bool) {
     // SAFETY: the set is initialised by sigfillset or sigemptyset before it is used, and no old set is asked for.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
-        if all { libc::sigfillset(&raw mut set) } else { libc::sigemptyset(&raw mut set) };
+        if all {
+            libc::sigfillset(&raw mut set)
+        } else {
+            libc::sigemptyset(&raw mut set)
+        };
         libc::sigprocmask(how, &raw const set, ptr::null_mut());
     }
 }

@@ -10,12 +10,16 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, makedev, mkdirat, mknodat, symlinkat};
 use rustix::io::Errno;
-use rustix::mount::{MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
+use rustix::mount::{
+    MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
+};
 
-use super::mounts::{Root, TargetKind, attach_to, copy_of, copy_of_host, filesystem, forbid_devices, make_read_only};
+use super::mounts::{
+    Root, TargetKind, attach_to, copy_of, copy_of_host, filesystem, forbid_devices, make_read_only,
+};
 use super::overlay::{self, Upper};
 use super::{Request, internal};
-use crate::cgroup::Devices;
+use crate::cgroup::{Devices, View};
 use crate::container::OverlayAccess;
 use crate::spec::{Failure, MountKindSpec, MountSpec, NetworkSpec, Spec};
 use crate::{Access, Blame};
@@ -77,6 +81,11 @@ fn mount_kernel_interfaces(root: &Root, spec: &Spec) -> Result<(), Failure> {
     root.attach_strictly(&filesystem("proc", &[], NOSUID | NOEXEC | NODEV)?, "/proc")?;
     let sys = filesystem("sysfs", &[], NOSUID | NOEXEC | NODEV | MountAttrFlags::MOUNT_ATTR_RDONLY)?;
     root.attach_strictly(&sys, "/sys")?;
+    if spec.cgroup_view == View::Unified {
+        let view = filesystem("cgroup2", &[], NOSUID | NOEXEC | NODEV | MountAttrFlags::MOUNT_ATTR_RDONLY);
+        // A step does without it.
+        let _unseen = view.and_then(|view| root.attach_strictly(&view, "/sys/fs/cgroup"));
+    }
     let mut flags = NOSUID | MountAttrFlags::MOUNT_ATTR_STRICTATIME;
     if spec.devices == Devices::NoDeviceMounts {
         flags |= NODEV;
@@ -117,7 +126,9 @@ fn fill_dev(dev: &OwnedFd, devices: Devices) -> Result<(), Errno> {
     let mode = Mode::from_raw_mode(0o666);
     for (name, major, minor) in DEVICES {
         match devices {
-            Devices::Controlled => mknodat(dev, name, FileType::CharacterDevice, mode, makedev(major, minor))?,
+            Devices::Controlled => {
+                mknodat(dev, name, FileType::CharacterDevice, mode, makedev(major, minor))?;
+            }
             Devices::NoDeviceMounts => mknodat(dev, name, FileType::RegularFile, mode, 0)?,
         }
     }
@@ -160,11 +171,18 @@ fn attach(root: &Root, mount: &MountSpec, request: &Request, stage: &Path) -> Re
 }
 
 /// A path of a stack of layers. The stack is mounted at `stage` for a moment, as older kernels do not look into detached mounts.
-fn stacked(stage: &Path, lowers: &[PathBuf], subpath: &str, access: &OverlayAccess) -> Result<OwnedFd, Failure> {
-    let failed = |e: Errno| Failure::new(Blame::User, format!("find `{subpath}` in the source of a mount"), e);
+fn stacked(
+    stage: &Path,
+    lowers: &[PathBuf],
+    subpath: &str,
+    access: &OverlayAccess,
+) -> Result<OwnedFd, Failure> {
+    let failed =
+        |e: Errno| Failure::new(Blame::User, format!("find `{subpath}` in the source of a mount"), e);
     let find = |top: &Path| {
         let top = Root::open(top).map_err(failed)?;
-        let place = top.resolve(if subpath.is_empty() { "/" } else { subpath }, OFlags::PATH).map_err(failed)?;
+        let place =
+            top.resolve(if subpath.is_empty() { "/" } else { subpath }, OFlags::PATH).map_err(failed)?;
         copy_of(&place).map_err(failed)
     };
     let upper = match access {
@@ -193,7 +211,8 @@ fn secret(stage: &Path, content: &[u8], mode: u32, uid: u32, gid: u32) -> Result
     let place = Root::open(stage).map_err(|e| failed(e.into()))?;
     attach_to(&memory, place.fd()).map_err(|e| failed(e.into()))?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(&memory, "secret", flags, Mode::from_raw_mode(0o600)).map_err(|e| failed(e.into()))?;
+    let file = rustix::fs::openat(&memory, "secret", flags, Mode::from_raw_mode(0o600))
+        .map_err(|e| failed(e.into()))?;
     let mut file = File::from(file);
     file.write_all(content).map_err(failed)?;
     std::os::unix::fs::fchown(&file, Some(uid), Some(gid)).map_err(failed)?;
@@ -260,7 +279,9 @@ fn hide(root: &Root, spec: &Spec) -> Result<(), Failure> {
             TargetKind::File => copy_of_host(Path::new("/dev/null")).map_err(|e| failed(path, e.into()))?,
             TargetKind::Directory => match &empty {
                 Some(first) => copy_of(first).map_err(|e| failed(path, e.into()))?,
-                None => filesystem("tmpfs", &[], MountAttrFlags::MOUNT_ATTR_RDONLY | NODEV | NOSUID | NOEXEC)?,
+                None => {
+                    filesystem("tmpfs", &[], MountAttrFlags::MOUNT_ATTR_RDONLY | NODEV | NOSUID | NOEXEC)?
+                }
             },
         };
         attach_to(&cover, &place).map_err(|e| failed(path, e.into()))?;

@@ -6,8 +6,8 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat2};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 
 use crate::Blame;
@@ -65,11 +65,15 @@ impl Root {
         let strict = CONFINED | ResolveFlags::NO_SYMLINKS;
         let open = || openat2(&self.fd, target, flags, Mode::empty(), strict);
         let place = match open() {
-            Err(Errno::NOENT) => mkdirat(&self.fd, target.trim_start_matches('/'), Mode::from_raw_mode(0o755)).and_then(|()| open()),
+            Err(Errno::NOENT) => {
+                mkdirat(&self.fd, target.trim_start_matches('/'), Mode::from_raw_mode(0o755))
+                    .and_then(|()| open())
+            }
             other => other,
         };
         let failed = |e: Errno| {
-            let blame = if matches!(e, Errno::LOOP | Errno::NOTDIR) { Blame::User } else { Blame::Environment };
+            let blame =
+                if matches!(e, Errno::LOOP | Errno::NOTDIR) { Blame::User } else { Blame::Environment };
             Failure::new(blame, format!("mount at `{target}`, which must be a directory in the image"), e)
         };
         attach_to(mount, &place.map_err(failed)?).map_err(failed)
@@ -117,7 +121,11 @@ fn make(parent: &OwnedFd, name: &str, is_file: bool) -> Result<(), Errno> {
 }
 
 /// A new file system, not attached anywhere. An empty value stands for an option without one.
-pub(super) fn filesystem(kind: &str, options: &[(&str, &str)], attributes: MountAttrFlags) -> Result<OwnedFd, Failure> {
+pub(super) fn filesystem(
+    kind: &str,
+    options: &[(&str, &str)],
+    attributes: MountAttrFlags,
+) -> Result<OwnedFd, Failure> {
     let failed = |e: Errno| Failure::environment(format!("make a `{kind}` file system"), e);
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed)?;
     for (option, value) in [("source", kind)].iter().chain(options) {
@@ -134,7 +142,11 @@ pub(super) fn filesystem(kind: &str, options: &[(&str, &str)], attributes: Mount
 
 /// A detached copy of what is at a path of the host, with everything mounted below it.
 pub(super) fn copy_of_host(path: &Path) -> Result<OwnedFd, Errno> {
-    open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE)
+    open_tree(
+        CWD,
+        path,
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE,
+    )
 }
 
 /// A detached copy of what an open file or directory shows.

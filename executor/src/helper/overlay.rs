@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, mount, move_mount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, move_mount,
 };
 
 use crate::spec::Failure;
@@ -52,7 +52,11 @@ enum Mounted {
     KernelIsTooOld,
 }
 
-fn mount_layer_by_layer(target: &Path, lowers: &[OwnedFd], upper: Option<&(OwnedFd, OwnedFd)>) -> Result<Mounted, Failure> {
+fn mount_layer_by_layer(
+    target: &Path,
+    lowers: &[OwnedFd],
+    upper: Option<&(OwnedFd, OwnedFd)>,
+) -> Result<Mounted, Failure> {
     let failed = |e: Errno| Failure::environment("mount overlay", e);
     let context = match fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC) {
         Err(Errno::NODEV) => return Err(Failure::environment("find overlayfs in the kernel", Errno::NODEV)),
@@ -79,12 +83,17 @@ fn mount_layer_by_layer(target: &Path, lowers: &[OwnedFd], upper: Option<&(Owned
         failure.detail = Some(format!("{}; the kernel says: {}", std::io::Error::from(e), log(&context)));
         failure
     })?;
-    let mounted = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map_err(failed)?;
+    let mounted =
+        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map_err(failed)?;
     move_mount(&mounted, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(failed)?;
     Ok(Mounted::Yes)
 }
 
-fn mount_in_one_call(target: &Path, lowers: &[OwnedFd], upper: Option<&(OwnedFd, OwnedFd)>) -> Result<(), Failure> {
+fn mount_in_one_call(
+    target: &Path,
+    lowers: &[OwnedFd],
+    upper: Option<&(OwnedFd, OwnedFd)>,
+) -> Result<(), Failure> {
     let lowers: Vec<String> = lowers.iter().map(by_descriptor).collect();
     let mut options = format!("lowerdir={}", lowers.join(":"));
     if let Some((upper, work)) = upper {
@@ -96,7 +105,8 @@ fn mount_in_one_call(target: &Path, lowers: &[OwnedFd], upper: Option<&(OwnedFd,
     }
     let options = std::ffi::CString::new(options).map_err(|e| Failure::environment("mount overlay", e))?;
     let action = || format!("mount overlay of {} layers without `lowerdir+` (Linux 6.7)", lowers.len());
-    mount("overlay", target, "overlay", MountFlags::empty(), &*options).map_err(|e| Failure::environment(action(), e))
+    mount("overlay", target, "overlay", MountFlags::empty(), &*options)
+        .map_err(|e| Failure::environment(action(), e))
 }
 
 /// What the kernel has to say about a mount in preparation.

@@ -104,7 +104,8 @@ const HARD_FILES: u64 = 524_288;
 fn limit(ulimits: &[Ulimit]) -> Result<(), Failure> {
     let (_, most) = sys::limit(libc::RLIMIT_NOFILE).map_err(|e| internal("read a limit", e))?;
     let hard = most.min(HARD_FILES);
-    sys::set_limit(libc::RLIMIT_NOFILE, hard.min(SOFT_FILES), hard).map_err(|e| internal("limit open files", e))?;
+    sys::set_limit(libc::RLIMIT_NOFILE, hard.min(SOFT_FILES), hard)
+        .map_err(|e| internal("limit open files", e))?;
     for ulimit in ulimits {
         let action = || format!("limit {:?} to {}:{}", ulimit.resource, ulimit.soft, ulimit.hard);
         sys::set_limit(number(ulimit.resource), ulimit.soft, ulimit.hard)

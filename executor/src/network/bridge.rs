@@ -27,11 +27,12 @@ pub(super) struct Bridge {
 impl Bridge {
     /// Takes the first free slot and sets up its bridge, replacing what a dead owner left of it.
     pub(super) fn set_up() -> Result<Self, Error> {
-        let (slot, lock) = (0..SLOTS).find_map(|slot| Some((slot, lock(slot)?))).ok_or_else(|| Error::Network {
-            action: "find a free bridge".to_owned(),
-            problem: format!("{SLOTS} processes have one already"),
-            hint: "stop some of them",
-        })?;
+        let (slot, lock) =
+            (0..SLOTS).find_map(|slot| Some((slot, lock(slot)?))).ok_or_else(|| Error::Network {
+                action: "find a free bridge".to_owned(),
+                problem: format!("{SLOTS} processes have one already"),
+                hint: "stop some of them",
+            })?;
         let name = name(slot);
         remove(&name);
         let routes = fs::read_to_string("/proc/net/route").unwrap_or_default();
@@ -116,8 +117,10 @@ pub(super) struct Subnet {
 
 impl Subnet {
     fn choose(routes: &str, slot: u8) -> Option<Self> {
-        let taken: Vec<(u32, u32)> = parse_routes(routes).map(|route| (route.destination, route.mask)).collect();
-        let candidates = (0..=u8::MAX).map(|offset| Self { second: offset.wrapping_add(190).wrapping_add(slot) });
+        let taken: Vec<(u32, u32)> =
+            parse_routes(routes).map(|route| (route.destination, route.mask)).collect();
+        let candidates =
+            (0..=u8::MAX).map(|offset| Self { second: offset.wrapping_add(190).wrapping_add(slot) });
         candidates.into_iter().find(|subnet| {
             let base = u32::from(subnet.address(0));
             let own_mask = u32::MAX << (32 - PREFIX);
@@ -164,7 +167,9 @@ fn parse_routes(routes: &str) -> impl Iterator<Item = Route<'_>> {
 fn mtu(routes: &str) -> u32 {
     const ETHERNET: u32 = 1500;
     let default = parse_routes(routes).find(|route| route.mask == 0);
-    let of = |interface: &str| fs::read_to_string(format!("/sys/class/net/{interface}/mtu")).ok()?.trim().parse().ok();
+    let of = |interface: &str| {
+        fs::read_to_string(format!("/sys/class/net/{interface}/mtu")).ok()?.trim().parse().ok()
+    };
     default.and_then(|route| of(route.interface)).unwrap_or(ETHERNET)
 }
 

@@ -65,7 +65,8 @@ mod tests {
 
     #[test]
     fn name_servers_on_loopback_are_left_out() {
-        let host = "search example.org\nnameserver 127.0.0.1\nnameserver 192.0.2.7\nnameserver ::1\noptions edns0\n";
+        let host =
+            "search example.org\nnameserver 127.0.0.1\nnameserver 192.0.2.7\nnameserver ::1\noptions edns0\n";
         let inside = resolv_conf(host, &Network::None);
         assert_eq!(inside, "search example.org\nnameserver 192.0.2.7\noptions edns0\n");
         assert_eq!(resolv_conf(host, &Network::Host), host);
@@ -79,7 +80,10 @@ mod tests {
 
     #[test]
     fn the_file_behind_the_stub_is_found() {
-        assert_eq!(resolv_conf_path("nameserver 127.0.0.53\noptions trust-ad\n"), "/run/systemd/resolve/resolv.conf");
+        assert_eq!(
+            resolv_conf_path("nameserver 127.0.0.53\noptions trust-ad\n"),
+            "/run/systemd/resolve/resolv.conf"
+        );
         assert_eq!(resolv_conf_path("nameserver 127.0.0.53\nnameserver 192.0.2.1\n"), "/etc/resolv.conf");
     }
 
@@ -87,6 +91,9 @@ mod tests {
     fn added_hosts_come_before_the_containers_own() {
         let extra = [("db".to_owned(), "192.0.2.9".parse().unwrap())];
         let file = hosts_file("step", Some("10.1.2.3".parse().unwrap()), &extra);
-        assert!(file.starts_with("127.0.0.1\tlocalhost\n") && file.ends_with("192.0.2.9\tdb\n10.1.2.3\tstep\n"), "{file}");
+        assert!(
+            file.starts_with("127.0.0.1\tlocalhost\n") && file.ends_with("192.0.2.9\tdb\n10.1.2.3\tstep\n"),
+            "{file}"
+        );
     }
 }

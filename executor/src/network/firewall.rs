@@ -28,7 +28,8 @@ pub(super) fn set_up(bridge: &str, subnet: Subnet) -> Result<(), Error> {
 /// Removes the rules of a bridge, whichever tool made them.
 pub(super) fn remove(bridge: &str) {
     // Each is there or not; what is not cannot be removed.
-    let _absent = tool::run("nft", &["-f", "-"], &format!("delete table ip {bridge}\ndelete table ip6 {bridge}\n"));
+    let _absent =
+        tool::run("nft", &["-f", "-"], &format!("delete table ip {bridge}\ndelete table ip6 {bridge}\n"));
     let Ok(all) = tool::run("iptables-save", &[], "") else { return };
     if !all.contains(&format!(" {bridge} ")) && !all.contains(&format!("\"{bridge}\"")) {
         return;
@@ -82,12 +83,14 @@ fn iptables_rules(bridge: &str, subnet: Subnet) -> Vec<String> {
         format!("-t nat -A POSTROUTING -s {subnet} ! -o {bridge} -j MASQUERADE"),
         format!("-I FORWARD -o {bridge} -j DROP"),
     ];
-    rules.extend(FORBIDDEN.iter().map(|range| format!("-t raw -A PREROUTING -i {bridge} -d {range} -j DROP")));
+    rules
+        .extend(FORBIDDEN.iter().map(|range| format!("-t raw -A PREROUTING -i {bridge} -d {range} -j DROP")));
     rules
 }
 
 fn forwarding_is_closed() -> bool {
-    tool::run("iptables", &["-w", "-S", "FORWARD"], "").is_ok_and(|rules| !rules.starts_with("-P FORWARD ACCEPT"))
+    tool::run("iptables", &["-w", "-S", "FORWARD"], "")
+        .is_ok_and(|rules| !rules.starts_with("-P FORWARD ACCEPT"))
 }
 
 fn accept_forwarding(bridge: &str, how: &str) -> Result<(), Error> {

@@ -44,7 +44,8 @@ impl NetworkNamespace {
             problem: error.to_string(),
             hint: "the kernel must allow network namespaces",
         };
-        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).map_err(|e| failed(e.into()))?;
+        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+            .map_err(|e| failed(e.into()))?;
         let mut port = format!("fv{}-", bridge.slot());
         for byte in random {
             write!(port, "{byte:02x}").expect("a string takes everything");

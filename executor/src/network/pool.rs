@@ -42,10 +42,15 @@ impl NetworkPool {
     /// A pool that keeps `ahead` namespaces ready once it is in use.
     pub fn new(ahead: usize) -> Self {
         let state = State { ready: VecDeque::new(), refill: Refill::Idle };
-        let shared =
-            Arc::new(Shared { ahead, bridge: Mutex::default(), state: Mutex::new(state), changed: Condvar::new() });
+        let shared = Arc::new(Shared {
+            ahead,
+            bridge: Mutex::default(),
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        });
         let worker = Arc::clone(&shared);
-        let refill = thread::Builder::new().name("network-pool".to_owned()).spawn(move || worker.keep_filled());
+        let refill =
+            thread::Builder::new().name("network-pool".to_owned()).spawn(move || worker.keep_filled());
         if let Err(error) = &refill {
             tracing::warn!(%error, "networks are made when they are needed, not ahead");
         }

@@ -26,7 +26,8 @@ pub(super) fn run(tool: &str, arguments: &[&str], input: &str) -> Result<String,
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let hint = "the kernel needs veth, bridge and NAT support; `--network=host` and `--network=none` do without";
+    let hint =
+        "the kernel needs veth, bridge and NAT support; `--network=host` and `--network=none` do without";
     Err(failed(format!("{}: {}", output.status, said.trim()), hint))
 }
 

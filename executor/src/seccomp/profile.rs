@@ -67,16 +67,19 @@ pub(super) const ALLOWED_HERE: &[&str] = &[];
 
 /// Recent calls that are denied on purpose, so that the newest call that libseccomp knows is found even if that is one of them.
 pub(super) const KNOWN_BUT_DENIED: &[&str] = &[
-    "mount_setattr", "quotactl_fd", "set_mempolicy_home_node", "lsm_get_self_attr", "lsm_set_self_attr",
+    "mount_setattr",
+    "quotactl_fd",
+    "set_mempolicy_home_node",
+    "lsm_get_self_attr",
+    "lsm_set_self_attr",
     "lsm_list_modules",
 ];
 
 /// `socket` is allowed for every family below this number,
 pub(super) const FAMILIES_BELOW: u64 = 12;
 /// and for these: what is missing between them is out of use, or `AF_ALG` (38) and `AF_VSOCK` (40).
-pub(super) const FAMILIES: &[u64] = &[
-    13, 14, 15, 16, 17, 18, 21, 22, 24, 26, 27, 28, 29, 30, 31, 32, 33, 35, 36, 39, 41, 42, 43, 44, 45,
-];
+pub(super) const FAMILIES: &[u64] =
+    &[13, 14, 15, 16, 17, 18, 21, 22, 24, 26, 27, 28, 29, 30, 31, 32, 33, 35, 36, 39, 41, 42, 43, 44, 45];
 
 /// Values that `personality` may be called with: Linux, 32-bit Linux, each with and without `UNAME26`, and the query.
 pub(super) const PERSONALITIES: &[u64] = &[0x0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];

@@ -71,7 +71,12 @@ impl Builder {
 
     /// Adds a rule; with a condition it concerns argument 0. A call that libseccomp does not know is skipped and `None` returned, otherwise its number
     /// on the native architecture (negative if it only exists on another).
-    pub(crate) fn add(&mut self, name: &str, action: Action, condition: Option<Condition>) -> io::Result<Option<i32>> {
+    pub(crate) fn add(
+        &mut self,
+        name: &str,
+        action: Action,
+        condition: Option<Condition>,
+    ) -> io::Result<Option<i32>> {
         let Some(number) = number(name)? else {
             return Ok(None);
         };
@@ -145,6 +150,7 @@ pub(crate) fn load(program: &[u8]) -> io::Result<()> {
     let length = u16::try_from(instructions.len()).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
     let program = libc::sock_fprog { len: length, filter: instructions.as_mut_ptr() };
     // SAFETY: the program points to as many instructions as it says, and they outlive the call.
-    let done = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
+    let done =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -11,7 +11,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("the_environment_is_exactly_what_was_given", the_environment_is_exactly_what_was_given),
     ("user_groups_and_directory_are_taken", user_groups_and_directory_are_taken),
     ("capabilities_of_root_are_dockers", capabilities_of_root_are_dockers),
-    ("another_user_has_no_capabilities_but_the_same_bounds", another_user_has_no_capabilities_but_the_same_bounds),
+    (
+        "another_user_has_no_capabilities_but_the_same_bounds",
+        another_user_has_no_capabilities_but_the_same_bounds,
+    ),
     ("status_equals_that_of_runc", status_equals_that_of_runc),
     ("limits_of_processes_are_set", limits_of_processes_are_set),
     ("the_umask_is_dockers", the_umask_is_dockers),
@@ -79,11 +82,29 @@ fn status_equals_that_of_runc() {
         container.user = User { uid, gid: uid, groups: Vec::new() };
         let ours = world.run(&container).unwrap().ok();
         let theirs = crate::support::runc(&world.image(), uid, "cat /proc/self/status; umask; ulimit -c");
-        for field in ["Uid", "Gid", "Groups", "NoNewPrivs", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "SigBlk", "SigCgt"] {
+        for field in [
+            "Uid",
+            "Gid",
+            "Groups",
+            "NoNewPrivs",
+            "CapInh",
+            "CapPrm",
+            "CapEff",
+            "CapBnd",
+            "CapAmb",
+            "SigBlk",
+            "SigCgt",
+        ] {
             assert_eq!(status(&ours, field), status(&theirs, field), "{field} of user {uid}");
         }
         assert_eq!(status(&ours, "SigIgn"), NONE);
-        let rest = |text: &str| text.lines().skip_while(|line| !line.starts_with("nonvoluntary")).skip(1).collect::<Vec<_>>().join(" ");
+        let rest = |text: &str| {
+            text.lines()
+                .skip_while(|line| !line.starts_with("nonvoluntary"))
+                .skip(1)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
         assert_eq!(rest(&ours), rest(&theirs));
     }
 }

@@ -27,7 +27,8 @@ fn changes_go_to_the_upper_directory_only() {
     assert_eq!(fs::read_to_string(ran.upper.join("out")).unwrap(), "hi\n");
     assert!(ran.upper.join("new/dir").is_dir());
     assert!(world.image().join("etc/group").exists() && !world.image().join("out").exists());
-    let mut names: Vec<_> = fs::read_dir(&ran.upper).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(&ran.upper).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["etc", "new", "out"], "mounts leave nothing in the upper directory");
 }
@@ -138,7 +139,10 @@ fn programs_of_32_bits() {
     )
     .unwrap();
     let mut compiler = Command::new("cc");
-    compiler.args(["-m32", "-static", "-nostdlib", "-fno-pie", "-no-pie", "-o"]).arg(world.image().join("bin/old")).arg(&source);
+    compiler
+        .args(["-m32", "-static", "-nostdlib", "-fno-pie", "-no-pie", "-o"])
+        .arg(world.image().join("bin/old"))
+        .arg(&source);
     if !compiler.output().is_ok_and(|output| output.status.success()) {
         println!("  (the compiler makes no 32-bit programs: not checked)");
         return;

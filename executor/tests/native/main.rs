@@ -2,7 +2,11 @@
 //!
 //! Its own `main`, because the helper must be entered before any thread starts, and because some tests look at the whole machine for
 //! leaks and so must not run beside others.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test, which clippy does not see without the usual harness")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test, which clippy does not see without the usual harness"
+)]
 #![expect(clippy::assigning_clones, reason = "a value that is read beats one that is reused")]
 
 mod identity;
@@ -32,7 +36,13 @@ fn main() -> ExitCode {
     let arguments = &arguments[1..];
     let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let groups = [
-        outcome::TESTS, identity::TESTS, isolation::TESTS, limits::TESTS, mounts::TESTS, networking::TESTS, survival::TESTS,
+        outcome::TESTS,
+        identity::TESTS,
+        isolation::TESTS,
+        limits::TESTS,
+        mounts::TESTS,
+        networking::TESTS,
+        survival::TESTS,
     ];
     let chosen: Vec<Test> = groups
         .into_iter()

@@ -31,7 +31,8 @@ pub(crate) const TESTS: &[Test] = &[
 
 fn with_mounts(world: &World, script: &str, mounts: Vec<(&str, MountKind)>) -> Container {
     let mut container = world.shell(script);
-    container.mounts = mounts.into_iter().map(|(target, kind)| Mount { target: target.to_owned(), kind }).collect();
+    container.mounts =
+        mounts.into_iter().map(|(target, kind)| Mount { target: target.to_owned(), kind }).collect();
     container
 }
 
@@ -82,7 +83,8 @@ fn overlay_mount() {
     fs::write(top.join("sub/a"), "top\n").unwrap();
     fs::write(bottom.join("sub/a"), "bottom\n").unwrap();
     fs::write(bottom.join("sub/b"), "b\n").unwrap();
-    let access = OverlayAccess::Discard { upper: world.directory("discard"), work: world.directory("discard-work") };
+    let access =
+        OverlayAccess::Discard { upper: world.directory("discard"), work: world.directory("discard-work") };
     let kind = MountKind::Overlay { lowers: vec![top, bottom.clone()], subpath: "sub".to_owned(), access };
     let script = "cat /mnt/a /mnt/b; echo changed > /mnt/b; cat /mnt/b; ls /mnt | wc -l";
     let output = world.run(&with_mounts(&world, script, vec![("/mnt", kind)])).unwrap().ok();
@@ -96,10 +98,15 @@ fn read_only_overlay_mount() {
     fs::write(top.join("a"), "a\n").unwrap();
     fs::write(bottom.join("b"), "b\n").unwrap();
     for lowers in [vec![bottom.clone()], vec![top, bottom]] {
-        let kind = MountKind::Overlay { lowers: lowers.clone(), subpath: String::new(), access: OverlayAccess::ReadOnly };
+        let kind = MountKind::Overlay {
+            lowers: lowers.clone(),
+            subpath: String::new(),
+            access: OverlayAccess::ReadOnly,
+        };
         let file = MountKind::Overlay { lowers, subpath: "/b".to_owned(), access: OverlayAccess::ReadOnly };
         let script = "cat /mnt/b /file; touch /mnt/x 2>&1 | grep -c Read-only";
-        let output = world.run(&with_mounts(&world, script, vec![("/mnt", kind), ("/file", file)])).unwrap().ok();
+        let output =
+            world.run(&with_mounts(&world, script, vec![("/mnt", kind), ("/file", file)])).unwrap().ok();
         assert_eq!(output, "b\nb\n1\n");
     }
 }
@@ -155,8 +162,12 @@ fn a_socket_is_forwarded_to_another_user() {
 /// Makes this very program available in a container, with the libraries that it needs.
 fn host_program(container: &mut Container, target: &str) {
     let program = std::env::current_exe().unwrap();
-    let directories = ["/lib", "/lib64", "/usr/lib"].map(PathBuf::from).into_iter().filter(|path| path.is_dir());
-    for (target, source) in directories.map(|path| (path.to_str().unwrap().to_owned(), path)).chain([(target.to_owned(), program)]) {
+    let directories =
+        ["/lib", "/lib64", "/usr/lib"].map(PathBuf::from).into_iter().filter(|path| path.is_dir());
+    for (target, source) in directories
+        .map(|path| (path.to_str().unwrap().to_owned(), path))
+        .chain([(target.to_owned(), program)])
+    {
         container.mounts.push(Mount { target, kind: bind(source, Access::ReadOnly) });
     }
 }
@@ -203,8 +214,13 @@ fn symlinked_subpath() {
     fs::write(layer.join("etc/hostname"), "of the layer\n").unwrap();
     symlink("/etc", layer.join("link")).unwrap();
     for lowers in [vec![layer.clone()], vec![layer, world.directory("empty")]] {
-        let kind = MountKind::Overlay { lowers, subpath: "link/hostname".to_owned(), access: OverlayAccess::ReadOnly };
-        let output = world.run(&with_mounts(&world, "cat /mnt/file", vec![("/mnt/file", kind)])).unwrap().ok();
+        let kind = MountKind::Overlay {
+            lowers,
+            subpath: "link/hostname".to_owned(),
+            access: OverlayAccess::ReadOnly,
+        };
+        let output =
+            world.run(&with_mounts(&world, "cat /mnt/file", vec![("/mnt/file", kind)])).unwrap().ok();
         assert_eq!(output, "of the layer\n");
     }
 }
@@ -231,7 +247,8 @@ fn bad_targets() {
 
 fn generated_files() {
     let world = World::new();
-    let mut container = world.shell("cat /etc/hosts /etc/resolv.conf; echo 10.0.0.1 more >> /etc/hosts && tail -1 /etc/hosts");
+    let mut container = world
+        .shell("cat /etc/hosts /etc/resolv.conf; echo 10.0.0.1 more >> /etc/hosts && tail -1 /etc/hosts");
     container.user = User { uid: 0, gid: 0, groups: Vec::new() };
     let ran = world.run(&container).unwrap();
     assert!(!ran.upper.join("etc/hosts").exists());

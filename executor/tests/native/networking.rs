@@ -47,8 +47,10 @@ fn sandbox_reach() {
     let gateway = format!("{a}.{b}.0.1");
     let listener = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || while let Ok((mut peer, _)) = listener.accept() {
-        let _gone = peer.write_all(b"hello\n");
+    std::thread::spawn(move || {
+        while let Ok((mut peer, _)) = listener.accept() {
+            let _gone = peer.write_all(b"hello\n");
+        }
     });
     let address = namespace.address();
     let script = format!(
@@ -82,7 +84,11 @@ fn sandboxes_cannot_reach_each_other() {
     let (ready, is_ready) = mpsc::channel();
     std::thread::scope(|scope| {
         let server = scope.spawn(|| {
-            let mut output = |stream, _: &[u8]| if stream == Stream::Stdout { let _closed = ready.send(()); };
+            let mut output = |stream, _: &[u8]| {
+                if stream == Stream::Stdout {
+                    let _closed = ready.send(());
+                }
+            };
             world.executor.run(&server, &mut output, &cancel).unwrap()
         });
         is_ready.recv().unwrap();
@@ -99,7 +105,11 @@ fn link_local_is_dropped() {
     // An address of the host that is link-local, as a metadata service on the host's side would have.
     let link = "farm-test-ll";
     let ip = |arguments: &str| Command::new("ip").args(arguments.split(' ')).status().unwrap().success();
-    assert!(ip(&format!("link add {link} type bridge")) && ip(&format!("addr add 169.254.77.1/32 dev {link}")) && ip(&format!("link set {link} up")));
+    assert!(
+        ip(&format!("link add {link} type bridge"))
+            && ip(&format!("addr add 169.254.77.1/32 dev {link}"))
+            && ip(&format!("link set {link} up"))
+    );
     let mut container = world.shell("ping -c1 -w1 169.254.77.1 >/dev/null || echo dropped");
     container.network = Network::Sandbox(pool.take().unwrap());
     let ran = world.run(&container);
@@ -132,7 +142,8 @@ fn sandbox_gets_out() {
         far.id()
     );
     assert!(Command::new("/bin/sh").args(["-c", &setup]).status().unwrap().success());
-    let mut container = world.shell("until nc -w2 198.51.100.2 4001 </dev/null; do sleep 0.05; done; echo through");
+    let mut container =
+        world.shell("until nc -w2 198.51.100.2 4001 </dev/null; do sleep 0.05; done; echo through");
     container.network = Network::Sandbox(namespace);
     container.limits.timeout = Some(std::time::Duration::from_secs(20));
     let ran = world.run(&container);

@@ -53,7 +53,10 @@ fn a_file_that_is_no_program_is_126() {
     let mut container = world.shell("");
     container.argv = vec!["/etc/passwd".to_owned()];
     let ran = world.run(&container).unwrap();
-    assert_eq!((ran.outcome.exit, ran.stderr.as_str()), (Exit::Code(126), "/etc/passwd: permission denied\n"));
+    assert_eq!(
+        (ran.outcome.exit, ran.stderr.as_str()),
+        (Exit::Code(126), "/etc/passwd: permission denied\n")
+    );
 }
 
 fn a_command_is_found_in_the_path() {

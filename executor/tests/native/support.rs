@@ -121,7 +121,9 @@ pub(crate) fn container(base: &Path, id: &str, script: &str) -> Container {
 
 /// Makes a busybox image.
 pub(crate) fn image(path: &Path) {
-    for directory in ["bin", "dev", "etc", "proc", "sys", "root", "tmp", "usr/bin", "usr/sbin", "sbin", "mnt", "var"] {
+    for directory in
+        ["bin", "dev", "etc", "proc", "sys", "root", "tmp", "usr/bin", "usr/sbin", "sbin", "mnt", "var"]
+    {
         fs::create_dir_all(path.join(directory)).unwrap();
     }
     fs::set_permissions(path.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
@@ -131,7 +133,8 @@ pub(crate) fn image(path: &Path) {
     for applet in String::from_utf8(applets.stdout).unwrap().lines().filter(|name| *name != "busybox") {
         symlink("busybox", path.join("bin").join(applet)).unwrap();
     }
-    fs::write(path.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n").unwrap();
+    fs::write(path.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
+        .unwrap();
     fs::write(path.join("etc/group"), "root:x:0:\nnogroup:x:65534:\n").unwrap();
     fs::write(path.join("etc/hosts"), "").unwrap();
     fs::write(path.join("etc/resolv.conf"), "").unwrap();
@@ -149,8 +152,12 @@ impl Holdings {
     pub(crate) fn of_these_tests() -> Self {
         let tags = TAGS.lock().unwrap().clone();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let groups = fs::read_dir("/sys/fs/cgroup").unwrap().flatten().chain(fs::read_dir("/sys/fs").unwrap().flatten());
-        let groups = groups.flat_map(|hierarchy| tags.iter().map(move |tag| hierarchy.path().join(format!("farm-{tag}"))));
+        let groups = fs::read_dir("/sys/fs/cgroup")
+            .unwrap()
+            .flatten()
+            .chain(fs::read_dir("/sys/fs").unwrap().flatten());
+        let groups = groups
+            .flat_map(|hierarchy| tags.iter().map(move |tag| hierarchy.path().join(format!("farm-{tag}"))));
         let pids = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path().join("cgroup"));
         let member = |path: &PathBuf| {
             let text = fs::read_to_string(path).unwrap_or_default();
@@ -182,8 +189,10 @@ pub(crate) fn watch(run_dir: &Path) {
 /// Processes with this command line, its words separated by blanks.
 pub(crate) fn processes_running(command: &str) -> Vec<u32> {
     let expected = format!("{}\0", command.replace(' ', "\0"));
-    let is_named = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default() == expected.as_bytes();
-    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_named =
+        |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default() == expected.as_bytes();
+    let pids =
+        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(is_named).collect()
 }
 
@@ -211,15 +220,28 @@ pub(crate) fn runc(image: &Path, uid: u32, script: &str) -> String {
 
 fn runc_spec(image: &Path, uid: u32, script: &str) -> serde_json::Value {
     let capabilities: Vec<String> = [
-        "CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP",
-        "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE",
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FSETID",
+        "FOWNER",
+        "MKNOD",
+        "NET_RAW",
+        "SETGID",
+        "SETUID",
+        "SETFCAP",
+        "SETPCAP",
+        "NET_BIND_SERVICE",
+        "SYS_CHROOT",
+        "KILL",
+        "AUDIT_WRITE",
     ]
     .iter()
     .map(|name| format!("CAP_{name}"))
     .collect();
     let held = if uid == 0 { capabilities.clone() } else { Vec::new() };
-    let namespaces: Vec<_> =
-        ["pid", "network", "ipc", "uts", "mount", "cgroup"].map(|kind| serde_json::json!({ "type": kind })).into();
+    let namespaces: Vec<_> = ["pid", "network", "ipc", "uts", "mount", "cgroup"]
+        .map(|kind| serde_json::json!({ "type": kind }))
+        .into();
     serde_json::json!({
         "ociVersion": "1.0.2",
         "process": {
@@ -248,7 +270,9 @@ pub(crate) fn bridge_of(address: Ipv4Addr) -> Option<String> {
 /// Whether a bridge, its ports or its firewall table exist.
 pub(crate) fn exists(bridge: &str) -> bool {
     let ports = bridge.replace("farm", "fv") + "-";
-    let interfaces = fs::read_dir("/sys/class/net").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let interfaces = fs::read_dir("/sys/class/net")
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let tables = std::process::Command::new("nft").args(["list", "tables"]).output().unwrap();
     let tables = String::from_utf8(tables.stdout).unwrap();
     interfaces.into_iter().any(|name| name == bridge || name.starts_with(&ports))

@@ -32,7 +32,8 @@ pub(crate) fn worker_entry() -> Option<ExitCode> {
     let base = PathBuf::from(std::env::var_os(WORKER)?);
     let executor = Native::new(&base.join("run")).expect("the run directory is free");
     let pool = NetworkPool::new(1);
-    let mut step = container(&base, "endless", &format!("(setsid {SLEEPER} &); {SLEEPER} & echo started; wait"));
+    let mut step =
+        container(&base, "endless", &format!("(setsid {SLEEPER} &); {SLEEPER} & echo started; wait"));
     let namespace = pool.take().expect("there is a network");
     println!("{}", bridge_of(namespace.address()).expect("it is connected"));
     step.network = Network::Sandbox(namespace);

@@ -175,12 +175,8 @@ impl Lay<'_> {
             let path = path::join(below, name);
             match node {
                 Node::Directory(source) => self.subdirectory(dir, name, source, &path)?,
-                Node::File(file) if file.hard_link.is_some() => {
-                    let item = Item::Linked(self.groups.join(file.clone()));
-                    put_leaf(self.records, dir, name, item, &path::join(self.at, &path))?;
-                }
                 Node::File(_) | Node::Symlink(_) | Node::Device(_) => {
-                    let item = Item::Leaf(Box::new(node.clone()));
+                    let item = Item::of(node.clone(), self.groups);
                     put_leaf(self.records, dir, name, item, &path::join(self.at, &path))?;
                 }
             }

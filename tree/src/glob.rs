@@ -274,11 +274,14 @@ fn class_character(pattern: &[u8], text: &[u32], at: usize) -> Result<(u32, usiz
 struct Run<'a> {
     tokens: &'a [Token],
     states: Vec<bool>,
+    /// Those before the character that is being fed.
+    before: Vec<bool>,
 }
 
 impl<'a> Run<'a> {
     fn new(tokens: &'a [Token]) -> Self {
-        let mut run = Self { tokens, states: vec![false; tokens.len() + 1] };
+        let mut run =
+            Self { tokens, states: vec![false; tokens.len() + 1], before: vec![false; tokens.len() + 1] };
         run.enter(0);
         run
     }
@@ -298,8 +301,12 @@ impl<'a> Run<'a> {
 
     fn feed(&mut self, text: &[u8]) {
         for character in characters(text) {
-            let before = std::mem::replace(&mut self.states, vec![false; self.tokens.len() + 1]);
-            for (state, token) in self.tokens.iter().enumerate().filter(|(state, _)| before[*state]) {
+            std::mem::swap(&mut self.states, &mut self.before);
+            self.states.fill(false);
+            for (state, token) in self.tokens.iter().enumerate() {
+                if !self.before[state] {
+                    continue;
+                }
                 match token {
                     Token::Character(own) if *own == character => self.enter(state + 1),
                     Token::Any if character != SLASH => self.enter(state + 1),

@@ -94,9 +94,9 @@ impl Clause {
 
 /// `[ugoa]*` and then one or more of `[-+=]` with `[rwxXst]*` or one of `[ugo]`.
 fn parse_list(text: &[u8]) -> Option<Vec<Clause>> {
-    let classes = text.iter().position(|byte| !b"ugoa".contains(byte))?;
-    let (classes, mut rest) = text.split_at(classes);
-    let who = classes.iter().fold(0, |who, class| {
+    let named = text.iter().position(|byte| !b"ugoa".contains(byte))?;
+    let (named, mut rest) = text.split_at(named);
+    let who = named.iter().fold(0, |who, class| {
         who | match class {
             b'u' => USER,
             b'g' => GROUP,
@@ -104,7 +104,7 @@ fn parse_list(text: &[u8]) -> Option<Vec<Clause>> {
             _ => USER | GROUP | OTHERS,
         }
     });
-    let who = if classes.is_empty() { USER | GROUP | OTHERS } else { who };
+    let who = if named.is_empty() { USER | GROUP | OTHERS } else { who };
     let mut clauses = Vec::new();
     while let Some((action, after)) = rest.split_first() {
         let action = match action {
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(file("u+s,g+s,+t", 0o755), 0o7755);
         assert_eq!(file("g=u", 0o640), 0o660);
         assert_eq!(file("u=rwx-w", 0o000), 0o500);
-        assert_eq!(file("a=", 0o7777), 0o000 | 0o0000);
+        assert_eq!(file("a=", 0o7777), 0);
     }
 
     #[test]

@@ -50,17 +50,16 @@ pub fn resolve_user(spec: &str, passwd: &[u8], group: &[u8]) -> Result<Identity,
         (None, None) => return Err(unknown("user", name, "passwd")),
     };
     let groups = groups(group);
-    let (gid, supplementary) = match group_name {
-        Some(name) => (group_id(name, spec, &groups)?, Vec::new()),
-        None => {
-            let gid = user.map_or(0, |user| user.gid);
-            let member = |entry: &&Group| user.is_some_and(|user| entry.members.contains(&user.name));
-            let mut further: Vec<u32> = groups.iter().filter(member).map(|entry| entry.gid).collect();
-            further.sort_unstable();
-            further.dedup();
-            further.retain(|further| *further != gid);
-            (gid, further)
-        }
+    let (gid, supplementary) = if let Some(name) = group_name {
+        (group_id(name, spec, &groups)?, Vec::new())
+    } else {
+        let gid = user.map_or(0, |user| user.gid);
+        let member = |entry: &&Group| user.is_some_and(|user| entry.members.contains(&user.name));
+        let mut further: Vec<u32> = groups.iter().filter(member).map(|entry| entry.gid).collect();
+        further.sort_unstable();
+        further.dedup();
+        further.retain(|further| *further != gid);
+        (gid, further)
     };
     let home = user.map(|user| user.home).filter(|home| !home.is_empty()).unwrap_or("/");
     Ok(Identity { uid, gid, supplementary, home: home.to_owned() })

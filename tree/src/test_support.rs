@@ -72,7 +72,7 @@ fn collect(records: &MemoryRecords, record: &DirectoryRef, at: &[u8], lines: &mu
                 lines.push(format!("{shown} {}{}", text.unwrap_or("?"), first.unwrap_or_default()));
             }
             Entry::Node(Node::Symlink(symlink)) => {
-                lines.push(format!("{shown} -> {}", path::text(&symlink.target)))
+                lines.push(format!("{shown} -> {}", path::text(&symlink.target)));
             }
             Entry::Node(Node::Device(_)) => lines.push(format!("{shown} device")),
         }

@@ -42,6 +42,18 @@ pub(crate) enum Item {
     Graft(Box<Directory>),
 }
 
+impl Item {
+    /// What is not a directory, as an item.
+    pub(crate) fn of(node: Node, groups: &mut Groups) -> Self {
+        match node {
+            Node::File(file) if file.hard_link.is_some() => Self::Linked(groups.join(file)),
+            Node::File(_) | Node::Symlink(_) | Node::Device(_) | Node::Directory(_) => {
+                Self::Leaf(Box::new(node))
+            }
+        }
+    }
+}
+
 impl<'a> Upper<'a> {
     /// An empty layer over `below`.
     pub(crate) fn new(records: &'a dyn Records, below: &Tree) -> Self {

@@ -45,11 +45,8 @@ pub(super) fn unpack(
                     listed(upper, &place, &directory)?;
                     open.push((inside, place, directory.record));
                 }
-                node => {
-                    let item = match node {
-                        Node::File(file) if file.hard_link.is_some() => Item::Linked(upper.groups.join(file)),
-                        node => Item::Leaf(Box::new(node)),
-                    };
+                Node::File(_) | Node::Symlink(_) | Node::Device(_) => {
+                    let item = Item::of(node, &mut upper.groups);
                     let records = upper.records;
                     let parent = upper.make_directories(path::parent(&place), &made)?;
                     parent.place(records, name, item)?;

@@ -316,3 +316,17 @@ fn an_archive_replaces_what_is_in_the_way_and_goes_through_links_it_does_not_lis
     assert_eq!(case.metadata(&layer, "d/ln").uid, 9);
     assert_eq!(case.metadata(&layer, "d/usr").uid, 0);
 }
+
+#[test]
+fn the_deepest_tree_is_copied_and_a_deeper_one_refused() {
+    let path = vec!["d"; path::MAX_DEPTH - 2].join("/");
+    let source = [(format!("{path}/a"), linked("1", "x")), (format!("{path}/b"), linked("1", "x"))];
+    let source: Vec<(&str, Node)> = source.iter().map(|(path, node)| (path.as_str(), node.clone())).collect();
+    let mut case = Case::new(&source, &[]);
+    case.adjustment.mode = Some(ModeChange::Set(0o700));
+    let layer = case.layer(&["/"], "/o").unwrap();
+    let merged = merge(&case.records, &case.stage, &layer).unwrap();
+    assert_eq!(merged.root.record.linked, 2);
+    assert_eq!(crate::normalise(&case.records, &case.stage, &layer).unwrap(), Some(layer));
+    assert!(case.layer(&["/"], "/o/p/q").is_err());
+}

@@ -64,8 +64,7 @@ impl Extract<'_> {
         for (name, entry) in load(self.records, record)?.iter() {
             let Entry::Node(node) = entry else { continue };
             let path = path::join(at, name);
-            let slashes = path.iter().filter(|byte| **byte == b'/').count();
-            if path.len() >= path::MAX_PATH || slashes >= path::MAX_DEPTH {
+            if path.len() >= path::MAX_PATH || path.split(|byte| *byte == b'/').count() > path::MAX_DEPTH {
                 return Err(Error::TooDeep(path::absolute(at)));
             }
             let (included, including) = match self.include {

@@ -17,7 +17,6 @@ use farm_tree::select::Options;
 use farm_tree::{Adjustment, Destination, MemoryRecords, Selection, copy, merge};
 use proptest::prelude::*;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
-use tempfile::TempDir;
 
 use crate::{disk, require_root, trees};
 
@@ -189,7 +188,7 @@ fn any_adjustment() -> impl Strategy<Value = Adjustment> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 768, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_copy_on_records_is_a_copy_on_disk(
@@ -204,7 +203,7 @@ proptest! {
         let source = trees::build(&records, &source);
         let stage = trees::build(&records, &stage);
 
-        let scratch = TempDir::new().unwrap();
+        let scratch = disk::scratch();
         let roots = ["source", "target"].map(|name| fs::canonicalize(scratch.path()).unwrap().join(name));
         for (root, tree) in roots.iter().zip([&source, &stage]) {
             fs::create_dir(root).unwrap();

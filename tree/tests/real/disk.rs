@@ -12,8 +12,16 @@ use farm_model::BlobDigest;
 use farm_tree::record::{Device, DeviceKind, Entry, Symlink};
 use farm_tree::{Directory, File, MemoryRecords, Metadata, Mtime, Node, Tree, TreeBuilder, walk};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, makedev, mknodat, utimensat};
+use tempfile::TempDir;
 
 use crate::trees::CONTENTS;
+
+/// A directory to work in: in memory where that can hold extended attributes, for thousands of files are made in it.
+pub(crate) fn scratch() -> TempDir {
+    let in_memory = TempDir::new_in("/dev/shm").ok();
+    let able = in_memory.filter(|directory| xattr::set(directory.path(), "user.probe", b"").is_ok());
+    able.unwrap_or_else(|| TempDir::new().unwrap())
+}
 
 pub(crate) fn at(root: &Path, path: &[u8]) -> PathBuf {
     root.join(OsStr::from_bytes(path))

@@ -2,6 +2,8 @@
 //!
 //! Mounting, owners and device nodes need root. Without it these tests fail rather than pass by doing nothing.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod copy;
 mod disk;
 mod overlay;

@@ -5,7 +5,6 @@ use std::process::Command;
 
 use farm_tree::{MemoryRecords, Tree, merge_all, normalise};
 use proptest::prelude::*;
-use tempfile::TempDir;
 
 use crate::{disk, require_root, trees};
 
@@ -32,7 +31,7 @@ impl Drop for Overlay<'_> {
 }
 
 fn overlaid(records: &MemoryRecords, layers: &[Tree]) -> Tree {
-    let scratch = TempDir::new().unwrap();
+    let scratch = disk::scratch();
     let target = scratch.path().join("merged");
     std::fs::create_dir(&target).unwrap();
     // Two lowers are the least that mounts without an upper directory.
@@ -52,7 +51,7 @@ fn overlaid(records: &MemoryRecords, layers: &[Tree]) -> Tree {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn merged_layers_are_what_an_overlay_shows(

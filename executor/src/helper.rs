@@ -19,7 +19,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Signal, pidfd_send_signal, set_parent_process_death_signal};
+use rustix::process::{
+    PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal, set_parent_process_death_signal,
+};
 
 use crate::Blame;
 use crate::spec::{self, Failure, NetworkSpec, Report, Spec};
@@ -65,8 +67,9 @@ fn run() -> std::io::Result<()> {
     let namespaces =
         libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | network;
     let namespaces = u64::try_from(namespaces).expect("flags are not negative");
+    let helper = pidfd_open(getpid(), PidfdFlags::empty())?;
     match sys::fork_with(namespaces) {
-        Ok(None) => init::run(&request, &control),
+        Ok(None) => init::run(&request, &control, &helper),
         Ok(Some(init)) => supervise(&init, &control),
         Err(error) => report(&control, &Report::SetupFailed(Failure::environment("make namespaces", error))),
     }

@@ -3,8 +3,10 @@
 //! It blocks all signals and is not dumpable, so that nothing inside can disturb it or look into it: `/proc/1/exe` is the host's file.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
 use rustix::thread::{CapabilitySet, CapabilitySets, LinkNameSpaceType, move_into_link_name_space};
 
@@ -13,8 +15,8 @@ use crate::spec::{Failure, NetworkSpec, Report};
 use crate::sys;
 
 /// Runs the container to its end.
-pub(super) fn run(request: &Request, control: &UnixStream) -> ! {
-    if let Err(failure) = set_up(request) {
+pub(super) fn run(request: &Request, control: &UnixStream, helper: &OwnedFd) -> ! {
+    if let Err(failure) = bind_to(helper).and_then(|()| set_up(request)) {
         report(control, &Report::SetupFailed(failure));
         sys::exit_now(1);
     }
@@ -26,10 +28,20 @@ pub(super) fn run(request: &Request, control: &UnixStream) -> ! {
     sys::exit_now(1);
 }
 
+/// Makes this process die with the helper.
+fn bind_to(helper: &OwnedFd) -> Result<(), Failure> {
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| internal("bind to the helper", e))?;
+    // It may have died before; from inside a pid namespace the parent's id does not tell.
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    if poll(&mut [PollFd::new(helper, PollFlags::IN)], Some(&now)) != Ok(0) {
+        sys::exit_now(1);
+    }
+    Ok(())
+}
+
 fn set_up(request: &Request) -> Result<(), Failure> {
     let spec = &request.spec;
     sys::block_signals();
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| internal("bind to the helper", e))?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|e| internal("close itself off", e))?;
     rustix::process::setsid().map_err(|e| internal("start a session", e))?;
     rustix::process::umask(rustix::fs::Mode::empty());

@@ -26,11 +26,7 @@ pub(crate) struct Plan {
 
 /// Plans `request`.
 pub(crate) async fn plan(farm: &Arc<Farm>, request: &Arc<Request>, reporter: &Reporter) -> Result<Plan, Error> {
-    let ast = farm_dockerfile::parse(&request.dockerfile)?;
-    for warning in &ast.warnings {
-        reporter.warn(place(request, warning)).await;
-    }
-    let mut prepared = lower::prepare(&ast, request.options.clone())?;
+    let mut prepared = lower::prepare_source(&request.dockerfile, request.options.clone())?;
     let mut known: BTreeMap<usize, (Image, Arc<Resolved>)> = BTreeMap::new();
     loop {
         let wanted: Vec<Image> = prepared.wanted().to_vec();

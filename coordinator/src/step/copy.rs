@@ -39,11 +39,11 @@ pub(crate) async fn copy(
     copy: &op::Copy,
     state: &State,
 ) -> Result<Done, Error> {
-    let started = Instant::now();
     let fetched = fetch_all(shared, copy).await?;
     let mut attempts = Attempts::new();
     loop {
         let source = step::stack(shared, &copy.from).await?;
+        let started = Instant::now();
         let selected = select(shared, copy, &source.merged, &state.merged, &fetched).await?;
         let preimage = preimage(stage, copy, state, &selected);
         if let Some(done) = record::look_up(shared, stage, step, preimage.key()).await? {

@@ -5,6 +5,8 @@ use std::time::Instant;
 use farm_model::op::Workdir;
 use farm_model::{BuildEvent, Stage, Step, Usage};
 
+use farm_tree::passwd::Owner;
+
 use crate::Error;
 use crate::build::{blocking, now};
 use crate::key::Preimage;
@@ -29,7 +31,11 @@ pub(crate) async fn workdir(
     shared.reporter.send(BuildEvent::Started { step: step.id }).await;
     let (store, merged, op) = (shared.farm.store.clone(), state.merged.clone(), workdir.clone());
     let layer = blocking(move || {
-        let owner = copy::owner(&store, &merged, &op.user)?;
+        // Whoever USER names may be made only later; until then the directory is root's, as with `docker build`.
+        let owner = match copy::owner(&store, &merged, &op.user) {
+            Err(Error::Tree(error)) if matches!(*error, farm_tree::Error::UnknownName { .. }) => Owner::default(),
+            owner => owner?,
+        };
         let layer = farm_tree::copy::workdir(&store, &merged, &op.path, owner)?;
         Ok(layer.map(|tree| store.put_tree(&tree)).transpose()?)
     })

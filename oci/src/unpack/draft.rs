@@ -52,12 +52,12 @@ impl From<Error> for Problem {
 
 impl From<farm_tree::Error> for Problem {
     fn from(error: farm_tree::Error) -> Self {
-        match error {
-            farm_tree::Error::InvalidPath(_) | farm_tree::Error::TooDeep(_) => {
-                Self::Fault(ArchiveFault::InvalidPath)
-            }
-            farm_tree::Error::NotADirectory(_) => Self::Fault(ArchiveFault::ParentNotDirectory),
-            error => Self::Error(Box::new(Error::Tree(error))),
+        if matches!(error, farm_tree::Error::InvalidPath(_) | farm_tree::Error::TooDeep(_)) {
+            Self::Fault(ArchiveFault::InvalidPath)
+        } else if matches!(error, farm_tree::Error::NotADirectory(_)) {
+            Self::Fault(ArchiveFault::ParentNotDirectory)
+        } else {
+            Self::Error(Box::new(Error::Tree(error)))
         }
     }
 }
@@ -220,8 +220,11 @@ impl<'a> Draft<'a> {
     }
 
     fn insert_root(&mut self, node: Node) -> Result<(), Problem> {
-        if !matches!(node, Node::Directory(_)) {
-            return Err(ArchiveFault::RootNotDirectory.into());
+        match (&node, self.reach) {
+            (Node::Directory(_), _) => {}
+            // Docker passes over an entry without a name: the directory that it would replace is there already.
+            (_, Reach::Itself) => return Ok(()),
+            (_, Reach::Chain) => return Err(ArchiveFault::RootNotDirectory.into()),
         }
         self.root_written = true;
         self.builder.insert(b"", node)?;
@@ -277,9 +280,7 @@ impl<'a> Draft<'a> {
         let mut links = 0;
         while let Some(name) = pending.pop_front() {
             if name == b".." {
-                if resolved.is_empty() && self.reach == Reach::Itself {
-                    return Err(ArchiveFault::Escapes.into());
-                }
+                // As in a change root: above the root lies the root.
                 resolved = parent_of(&resolved).to_vec();
                 continue;
             }
@@ -411,7 +412,7 @@ impl<'a> Draft<'a> {
 
 /// The names of a written path, `..` taken lexically. Leading slashes mean nothing, as Docker has it.
 fn clean(written: &[u8]) -> Result<Vec<&[u8]>, Problem> {
-    if written.is_empty() || written.contains(&0) || written.len() >= path::MAX_PATH {
+    if written.contains(&0) || written.len() >= path::MAX_PATH {
         return Err(ArchiveFault::InvalidPath.into());
     }
     let mut names: Vec<&[u8]> = Vec::new();

@@ -4,6 +4,7 @@
 //! who look, so one instruction's later sources see what its earlier ones did. A directory that is written to is
 //! *copied up*: it appears in the layer with the metadata it has.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
@@ -26,10 +27,16 @@ pub(crate) struct Upper<'a> {
 pub(crate) struct Dir {
     pub(crate) metadata: Metadata,
     /// What shows through from below; none when the directory is new.
-    below: Option<DirectoryRef>,
+    below: Option<Below>,
     /// Whether it hides a directory below.
     opaque: bool,
     children: BTreeMap<Arc<[u8]>, Item>,
+}
+
+/// A merged directory, read once when it is first looked into.
+struct Below {
+    record: DirectoryRef,
+    entries: OnceCell<Arc<Entries>>,
 }
 
 pub(crate) enum Item {
@@ -61,7 +68,7 @@ impl<'a> Upper<'a> {
             records,
             root: Dir {
                 metadata: below.root.metadata.clone(),
-                below: Some(below.root.record),
+                below: Some(Below::new(below.root.record)),
                 opaque: false,
                 children: BTreeMap::new(),
             },
@@ -128,10 +135,27 @@ impl View for Upper<'_> {
                     return see_below(self.records, Some(directory.record), &names[depth + 1..]);
                 }
                 Some(Item::Leaf(_) | Item::Linked(_)) => return Ok(Seen::Missing),
-                None => return see_below(self.records, dir.below, &names[depth..]),
+                None => {
+                    let below = dir.below.as_ref().map(|below| below.record);
+                    return see_below(self.records, below, &names[depth..]);
+                }
             }
         }
         dir.see(self.records, last)
+    }
+}
+
+impl Below {
+    fn new(record: DirectoryRef) -> Self {
+        Self { record, entries: OnceCell::new() }
+    }
+
+    fn entries(&self, records: &dyn Records) -> Result<&Entries, Error> {
+        if let Some(entries) = self.entries.get() {
+            return Ok(entries);
+        }
+        let entries = load(records, &self.record)?;
+        Ok(self.entries.get_or_init(|| entries))
     }
 }
 
@@ -147,7 +171,7 @@ impl Dir {
             Some(Item::Dir(_) | Item::Graft(_)) => Seen::Directory,
             Some(Item::Leaf(node)) => seen(node),
             Some(Item::Linked(_)) => Seen::Other,
-            None => return see_below(records, self.below, &[name]),
+            None => self.node_below(records, name)?.map_or(Seen::Missing, |node| seen(&node)),
         })
     }
 
@@ -159,7 +183,7 @@ impl Dir {
             Some(Item::Leaf(_) | Item::Linked(_)) | None => match self.node_below(records, name)? {
                 Some(Node::Directory(directory)) => Box::new(Self {
                     metadata: directory.metadata,
-                    below: Some(directory.record),
+                    below: Some(Below::new(directory.record)),
                     opaque: false,
                     children: BTreeMap::new(),
                 }),
@@ -225,7 +249,7 @@ impl Dir {
         let Some(below) = &self.below else {
             return Ok(None);
         };
-        Ok(match load(records, below)?.get(name) {
+        Ok(match below.entries(records)?.get(name) {
             Some(Entry::Node(node)) => Some(node.clone()),
             Some(Entry::Whiteout) | None => None,
         })

@@ -330,3 +330,15 @@ fn the_deepest_tree_is_copied_and_a_deeper_one_refused() {
     assert_eq!(crate::normalise(&case.records, &case.stage, &layer).unwrap(), Some(layer));
     assert!(case.layer(&["/"], "/o/p/q").is_err());
 }
+
+#[test]
+fn a_large_directory_is_merged_in_linear_time() {
+    let names: Vec<String> = (0..50_000).map(|number| format!("d/{number}")).collect();
+    let nodes: Vec<(&str, Node)> = names.iter().map(|name| (name.as_str(), file("1"))).collect();
+    let mut case = Case::new(&nodes, &nodes);
+    case.adjustment.mode = Some(ModeChange::Set(0o600));
+    let start = std::time::Instant::now();
+    let layer = case.layer(&["."], "/").unwrap();
+    assert_eq!(layer.root.record.entries, 50_001);
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+}

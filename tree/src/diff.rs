@@ -24,7 +24,7 @@ fn changed(
     depth: usize,
 ) -> Result<Option<Directory>, Error> {
     if depth >= MAX_DEPTH {
-        return Err(Error::TooDeep(String::new()));
+        return Err(Error::TooDeep(layer.record.digest.to_string()));
     }
     let hides = layer.opaque && parent.is_some_and(|parent| parent.record != DirectoryRef::empty());
     let below = parent.filter(|_| !layer.opaque);

@@ -82,3 +82,30 @@ pub enum Error {
     #[error("invalid user `{0}`")]
     InvalidUser(String),
 }
+
+impl Error {
+    /// What the user can do about it, when there is something.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::SourceNotFound { .. } => Some(
+                "sources are relative to the root of the context or stage; an ignore file may leave it out",
+            ),
+            Self::EmptySource(_) => Some("name what to copy behind the `./`, or copy without `--parents`"),
+            Self::FileOverDirectory(_) => Some("remove the directory in a `RUN` first"),
+            Self::DirectoryOverFile(_) => Some("remove what is there in a `RUN` first"),
+            Self::UnknownName { .. } => Some("create it in an earlier `RUN`, or use a number"),
+            Self::MissingRecord(_)
+            | Self::Malformed { .. }
+            | Self::Store(_)
+            | Self::Inconsistent(_)
+            | Self::TooDeep(_)
+            | Self::InvalidPath(_)
+            | Self::NotADirectory(_)
+            | Self::NotFound(_)
+            | Self::TooManyLinks(_)
+            | Self::InvalidPattern { .. }
+            | Self::InvalidMode(_)
+            | Self::InvalidUser(_) => None,
+        }
+    }
+}

@@ -48,7 +48,7 @@ fn combine(
     depth: usize,
 ) -> Result<DirectoryRef, Error> {
     if depth >= MAX_DEPTH {
-        return Err(Error::TooDeep(String::new()));
+        return Err(Error::TooDeep(layer.digest.to_string()));
     }
     let mut entries = (*load(records, &below)?).clone();
     for (name, entry) in load(records, &layer)?.iter() {

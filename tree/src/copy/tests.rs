@@ -33,7 +33,7 @@ impl Case {
         for written in sources {
             selection.add_path(&self.records, &self.source, written, &self.options)?;
         }
-        let destination = Destination { path, workdir: "/work", link: false };
+        let destination = Destination { path, workdir: "/home", link: false };
         copy(&self.records, &self.stage, &selection, destination)
     }
 
@@ -66,9 +66,9 @@ fn a_file_is_named_by_the_destination_or_put_into_it() {
     assert_eq!(case.outline(&["d/f"], "/new/"), ["new/", "new/f 1"]);
     assert_eq!(case.outline(&["d/f"], "/opt"), ["opt/", "opt/f 1"]);
     assert_eq!(case.outline(&["d/f"], "/old"), ["old 1"]);
-    assert_eq!(case.outline(&["d/f"], "x/y"), ["work/", "work/x/", "work/x/y 1"]);
-    assert_eq!(case.outline(&["d/f"], "."), ["work/", "work/f 1"]);
-    assert_eq!(case.outline(&["d/f"], ""), ["work/", "work/f 1"]);
+    assert_eq!(case.outline(&["d/f"], "x/y"), ["home/", "home/x/", "home/x/y 1"]);
+    assert_eq!(case.outline(&["d/f"], "."), ["home/", "home/f 1"]);
+    assert_eq!(case.outline(&["d/f"], ""), ["home/", "home/f 1"]);
     assert_eq!(case.outline(&["d/f"], "../f2"), ["f2 1"]);
 }
 

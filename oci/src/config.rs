@@ -256,6 +256,7 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+#[expect(clippy::ref_option, reason = "serde passes fields by reference")]
 fn none_or_empty_text(text: &Option<String>) -> bool {
     text.as_deref().is_none_or(str::is_empty)
 }

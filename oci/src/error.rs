@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use farm_model::{OciDigest, Platform};
 
+mod hint;
+
 /// Everything that fails in this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -241,6 +243,9 @@ pub enum ArchiveFault {
     /// A sparse map that contradicts itself.
     #[error("its sparse map is not valid")]
     BadSparseMap,
+    /// File capabilities that no kernel takes.
+    #[error("its file capabilities are not valid")]
+    BadCapabilities,
     /// An entry that ends before its size.
     #[error("the archive ends in the middle of it")]
     Truncated,
@@ -285,38 +290,6 @@ impl Error {
             | Self::CredentialHelper { .. } => Blame::Environment,
         }
     }
-
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Store(error) => error.hint().map(str::to_owned),
-            Self::Registry { registry, fault, .. } => fault.hint(registry),
-            Self::AllFailed { attempts, .. } => {
-                attempts.iter().find_map(|attempt| attempt.fault.hint(&attempt.registry))
-            }
-            Self::Download { fault, .. } => match fault {
-                Fault::NotFound(_) => Some("check the address".to_owned()),
-                Fault::Connect(_) => {
-                    Some("check the host name, the network and the proxy settings".to_owned())
-                }
-                _ => None,
-            },
-            Self::NoPlatform { .. } => {
-                Some("choose another platform with --platform, or another image".to_owned())
-            }
-            Self::NotInLayout { .. } => Some("the names in a layout are in its index.json".to_owned()),
-            Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull => Some("free some space on that file system".to_owned()),
-                io::ErrorKind::PermissionDenied => Some("check the permissions of that path".to_owned()),
-                _ => None,
-            },
-            Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => {
-                Some("the server or a proxy on the way changed the bytes; do not trust them".to_owned())
-            }
-            Self::Stream { .. } => Some("the archive is damaged or incomplete".to_owned()),
-            _ => None,
-        }
-    }
 }
 
 impl Fault {
@@ -331,40 +304,6 @@ impl Fault {
             | Self::NotFound(_)
             | Self::Protocol(_)
             | Self::Content(_) => false,
-        }
-    }
-
-    fn hint(&self, registry: &str) -> Option<String> {
-        match self {
-            Self::Unauthorized(_) => {
-                if registry == "registry-1.docker.io" {
-                    Some("log in with `docker login`".to_owned())
-                } else {
-                    Some(format!("log in with `docker login {registry}`"))
-                }
-            }
-            Self::Forbidden(_) => Some(
-                "this account may not read the repository; ask its owner, or log in as another user"
-                    .to_owned(),
-            ),
-            Self::NotFound(_) => Some(
-                "check the spelling of name and tag; a private repository may need `docker login`".to_owned(),
-            ),
-            Self::Connect(_) => Some(format!(
-                "check that `{registry}` is reachable, and the mirrors and `insecure` settings in farm.toml"
-            )),
-            Self::Status { status: 429, .. } => {
-                Some("the registry limits its rate; log in, or configure a mirror in farm.toml".to_owned())
-            }
-            Self::Status { .. } | Self::Interrupted { .. } => {
-                Some("the registry has a problem; try again later, or configure a mirror".to_owned())
-            }
-            Self::Protocol(_) => Some(format!(
-                "check that `{registry}` is a registry; one without TLS needs `insecure = true` in farm.toml"
-            )),
-            Self::Content(_) => {
-                Some("the server or a proxy on the way changed the bytes; do not trust them".to_owned())
-            }
         }
     }
 }

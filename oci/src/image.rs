@@ -33,6 +33,7 @@ pub struct Image {
 
 /// A layer of an image.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "an image has tens of layers, and most are of the base")]
 pub enum ImageLayer {
     /// Of the base: exported as it came.
     Base {

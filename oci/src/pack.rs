@@ -41,12 +41,15 @@ struct Level {
     after: Option<Arc<[u8]>>,
 }
 
+/// A file of a hard-link group, and the path at which its bytes were written.
+type Written = (File, Vec<u8>);
+
 struct Packer<'a> {
     store: &'a Store,
     headers: HeaderWriter<'a>,
     /// By the path that names a hard-link group: the file, and the name that carries its bytes. A group is told apart by
     /// everything in it, because in a merged tree two groups may go by one path.
-    written: HashMap<Arc<[u8]>, Vec<(File, Vec<u8>)>>,
+    written: HashMap<Arc<[u8]>, Vec<Written>>,
 }
 
 impl Packer<'_> {
@@ -69,10 +72,10 @@ impl Packer<'_> {
             level.after = Some(Arc::clone(&name));
             let mut full = level.prefix.clone();
             full.extend_from_slice(&name);
-            if let Entry::Node(node) = entry {
-                if let Some(deeper) = self.node(full, &node)? {
-                    levels.push(deeper);
-                }
+            if let Entry::Node(node) = entry
+                && let Some(deeper) = self.node(full, &node)?
+            {
+                levels.push(deeper);
             }
         }
         Ok(())
@@ -106,27 +109,27 @@ impl Packer<'_> {
                 return self.open(prefix, directory).map(Some);
             }
             Node::Symlink(symlink) => {
-                self.headers.symlink(&full, &symlink.metadata, &symlink.target).map_err(output)?
+                self.headers.symlink(&full, &symlink.metadata, &symlink.target).map_err(output)?;
             }
             Node::Device(device) => self.headers.device(&full, device).map_err(output)?,
-            Node::File(file) => self.file(full, file)?,
+            Node::File(file) => self.file(&full, file)?,
         }
         Ok(None)
     }
 
-    fn file(&mut self, full: Vec<u8>, file: &File) -> Result<(), Error> {
+    fn file(&mut self, full: &[u8], file: &File) -> Result<(), Error> {
         if let Some(group) = &file.hard_link {
             let known = self.written.entry(Arc::clone(group)).or_default();
             if let Some((_, first)) = known.iter().find(|(other, _)| other == file) {
-                return self.headers.hard_link(&full, first, &file.metadata).map_err(output);
+                return self.headers.hard_link(full, first, &file.metadata).map_err(output);
             }
-            known.push((file.clone(), full.clone()));
+            known.push((file.clone(), full.to_vec()));
         }
-        self.headers.file(&full, &file.metadata, file.blob.size).map_err(output)?;
+        self.headers.file(full, &file.metadata, file.blob.size).map_err(output)?;
         let mut blob = self.store.open_verified(&file.blob)?;
         let copied = io::copy(&mut blob, &mut self.headers.out).map_err(|source| Error::Io {
             action: "copy to the tar",
-            path: PathBuf::from(path::absolute(&full)),
+            path: PathBuf::from(path::absolute(full)),
             source,
         })?;
         if copied != file.blob.size {

@@ -184,8 +184,8 @@ impl Downloads {
             let (permits, on_progress) = (Arc::clone(&permits), Arc::clone(on_progress));
             tasks.spawn(async move {
                 let permit = permits.acquire_owned().await;
-                let received = move |bytes| on_progress(Progress::Received { layer: at, bytes });
-                let result = source.fetch(&layer, &store, &received).await;
+                let arrived = move |bytes| on_progress(Progress::Received { layer: at, bytes });
+                let result = source.fetch(&layer, &store, &arrived).await;
                 drop(permit);
                 // Nobody waits any more when an earlier layer failed.
                 let _ = sender.send(result);

@@ -77,7 +77,7 @@ impl Resolved {
     }
 }
 
-/// Chain ids of layers, lowest first. OCI image-spec, "Layer ChainID".
+/// Chain ids of layers, lowest first. OCI image-spec, "Layer `ChainID`".
 pub fn chain_ids(diff_ids: impl IntoIterator<Item = OciDigest>) -> Vec<OciDigest> {
     let mut chain: Vec<OciDigest> = Vec::new();
     for diff_id in diff_ids {

@@ -104,7 +104,7 @@ impl<R: Read> TarReader<R> {
                 }
                 RawKind::Entry(type_flag) => {
                     return self
-                        .entry(&block, raw.size, type_flag, extensions, long_path, long_link)
+                        .entry(&block, raw.size, type_flag, &extensions, long_path, long_link)
                         .map(Some);
                 }
             }
@@ -121,7 +121,7 @@ impl<R: Read> TarReader<R> {
         block: &[u8; BLOCK],
         size: Number,
         type_flag: u8,
-        extensions: Extensions,
+        extensions: &Extensions,
         long_path: Option<Vec<u8>>,
         long_link: Option<Vec<u8>>,
     ) -> Result<Entry, Stop> {
@@ -150,7 +150,7 @@ impl<R: Read> TarReader<R> {
             other => Kind::Unsupported(other),
         };
         // Some writers state a size for links and directories; no data follows.
-        let has_data = matches!(kind, Kind::File(_) | Kind::Unsupported(_));
+        let has_data = matches!(kind, Kind::File(_) | Kind::Unsupported(_)) || matches!(type_flag, 0 | b'0');
         self.begin(if has_data { stored } else { 0 }).ok_or_else(out_of_range)?;
         let mut entry = Entry {
             path,
@@ -163,7 +163,7 @@ impl<R: Read> TarReader<R> {
             xattrs: extensions.xattrs.clone(),
         };
         if matches!(entry.kind, Kind::File(_)) {
-            self.begin_sparse(block, type_flag, &extensions, &mut entry)?;
+            self.begin_sparse(block, type_flag, extensions, &mut entry)?;
         }
         Ok(entry)
     }

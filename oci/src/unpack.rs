@@ -4,7 +4,7 @@
 //! `bin/x` lands behind the link. An archive for `ADD` stands alone, knows no whiteouts, and may not reach outside itself.
 //! Names of owners are ignored, ids count. Of extended attributes only those are taken that trees keep.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
 use farm_model::OciDigest;
@@ -156,7 +156,7 @@ impl Unpacker<'_> {
             uid: entry.uid,
             gid: entry.gid,
             mtime: entry.mtime,
-            xattrs: entry.xattrs,
+            xattrs: settable(&entry.kind, entry.xattrs)?,
         };
         let node = match entry.kind {
             Kind::Unsupported(_) => return Err(ArchiveFault::UnsupportedType.into()),
@@ -189,9 +189,12 @@ impl Unpacker<'_> {
             Sink::Spool(spool) => spool.write(&mut data, Some(size)),
             Sink::Blobs(store) => store.ingest(&mut data, Some(size)),
         };
-        let blob = stored.map_err(|error| match error {
-            farm_store::Error::Source(source) => stream_error(self.what, source),
-            error => Error::Store(error),
+        let blob = stored.map_err(|error| {
+            if let farm_store::Error::Source(source) = error {
+                stream_error(self.what, source)
+            } else {
+                Error::Store(error)
+            }
         })?;
         if blob.size == size { Ok(blob) } else { Err(ArchiveFault::Truncated.into()) }
     }
@@ -214,6 +217,31 @@ impl Unpacker<'_> {
     fn too_large(&self, limit: u64, unit: &'static str) -> Error {
         Error::TooLarge { what: self.what.to_owned(), limit, unit }
     }
+}
+
+/// The attributes that Linux can set on an entry of this kind.
+fn settable(
+    kind: &Kind,
+    mut xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, ArchiveFault> {
+    match kind {
+        Kind::File(_) => {}
+        Kind::Directory => {
+            xattrs.remove(CAPABILITY);
+        }
+        Kind::Symlink | Kind::HardLink | Kind::Device(_) | Kind::Unsupported(_) => xattrs.clear(),
+    }
+    match xattrs.get(CAPABILITY) {
+        Some(value) if !is_capability(value) => Err(ArchiveFault::BadCapabilities),
+        _ => Ok(xattrs),
+    }
+}
+
+const CAPABILITY: &[u8] = b"security.capability";
+
+/// Whether a value has the form of revision 2 or 3 of file capabilities (capabilities(7), "File capabilities").
+fn is_capability(value: &[u8]) -> bool {
+    matches!((value.get(3), value.len()), (Some(2), 20) | (Some(3), 24))
 }
 
 fn stream_error(what: &str, source: io::Error) -> Error {

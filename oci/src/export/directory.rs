@@ -41,13 +41,16 @@ pub fn write_directory(tree: &Tree, store: &Store, target: &Path) -> Result<(), 
     writer.finish_directories()
 }
 
+/// A file of a hard-link group, and the path at which it was written first.
+type Written = (File, Vec<u8>);
+
 struct Writer<'a> {
     store: &'a Store,
     root: OwnedFd,
     target: PathBuf,
     privileged: bool,
     /// By the path that names a hard-link group: files and where they were written first.
-    linked: HashMap<Arc<[u8]>, Vec<(File, Vec<u8>)>>,
+    linked: HashMap<Arc<[u8]>, Vec<Written>>,
     /// Directories get their metadata last: their times change while they are filled, and their modes may forbid it.
     directories: Vec<(Vec<u8>, Metadata)>,
 }
@@ -76,7 +79,7 @@ impl Writer<'_> {
     fn node(&mut self, parent: &OwnedFd, name: &[u8], full: &[u8], node: &Node) -> Result<(), Error> {
         let failed = |error: Errno| self.failed(full, error.into());
         if matches!(node, Node::Directory(_)) {
-            return self.directory(parent, name).map_err(failed);
+            return make_directory(parent, name).map_err(failed);
         }
         match unlinkat(parent, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
@@ -91,16 +94,6 @@ impl Writer<'_> {
             }
             Node::Device(device) => self.device(parent, name, full, device),
         }
-    }
-
-    fn directory(&self, parent: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
-        match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => return Ok(()),
-            Ok(_) => unlinkat(parent, name, AtFlags::empty())?,
-            Err(Errno::NOENT) => {}
-            Err(error) => return Err(error),
-        }
-        mkdirat(parent, name, Mode::RWXU)
     }
 
     fn file(&mut self, parent: &OwnedFd, name: &[u8], full: &[u8], file: &File) -> Result<(), Error> {
@@ -194,6 +187,17 @@ impl Writer<'_> {
     fn failed(&self, full: &[u8], error: io::Error) -> Error {
         Error::io("write", &self.target.join(path::text(full)))(error)
     }
+}
+
+/// A directory that is there stays; anything else makes way.
+fn make_directory(parent: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+    match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => return Ok(()),
+        Ok(_) => unlinkat(parent, name, AtFlags::empty())?,
+        Err(Errno::NOENT) => {}
+        Err(error) => return Err(error),
+    }
+    mkdirat(parent, name, Mode::RWXU)
 }
 
 fn times(metadata: &Metadata) -> Timestamps {

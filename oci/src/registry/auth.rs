@@ -117,10 +117,12 @@ impl Client {
         };
         let response = request.header(USER_AGENT, agent()).send().await.map_err(|error| fault_of(&error))?;
         if !response.status().is_success() {
-            return Err(match fault_of_status(response).await.0 {
-                // The registry would say 401 as well; what the token server says is no more precise.
-                Fault::Forbidden(detail) | Fault::Unauthorized(detail) => Fault::Unauthorized(detail),
-                fault => fault,
+            let fault = fault_of_status(response).await.0;
+            // The registry would say 401; what the token server says is no more precise.
+            return Err(if let Fault::Forbidden(detail) = fault {
+                Fault::Unauthorized(detail)
+            } else {
+                fault
             });
         }
         let body = body_limited(response, MAX_TOKEN_ANSWER).await?;

@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn records_are_read_with_newlines_in_values() {
-        let bytes = b"12 path=abc\n28 SCHILY.xattr.user.a=1\n2=\n22 mtime=12.5000000019\n29 SCHILY.xattr.security.ima=\n";
+        let bytes = b"12 path=abc\n28 SCHILY.xattr.user.a=1\n2=\n23 mtime=12.5000000019\n30 SCHILY.xattr.security.ima=\n";
         let extensions = Extensions::parse(bytes);
         let extensions = extensions.unwrap();
         assert_eq!(extensions.path.as_deref(), Some(&b"abc"[..]));

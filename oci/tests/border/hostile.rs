@@ -33,8 +33,6 @@ fn an_archive_cannot_reach_outside_itself_through_links() {
     let scene = Scene::new();
     for tar in [
         Tar::default().symlink("e", "/etc").file("e/passwd", "x").done(),
-        Tar::default().symlink("e", "../etc").file("e/passwd", "x").done(),
-        Tar::default().symlink("e", "a/../../etc").file("e/passwd", "x").done(),
         Tar::default().file("../x", "x").done(),
         Tar::default().link("x", "../x").done(),
     ] {
@@ -43,6 +41,11 @@ fn an_archive_cannot_reach_outside_itself_through_links() {
     }
     let error = scene.archive(&Tar::default().link("x", "/etc/passwd").done()).unwrap_err();
     assert!(matches!(error, Error::Archive { fault: ArchiveFault::MissingLinkTarget, .. }), "{error}");
+    // Above the root of an archive lies its root.
+    for target in ["../etc", "a/../../etc"] {
+        let tar = Tar::default().symlink("e", target).file("e/passwd", "x").done();
+        assert_eq!(scene.text(&scene.archive(&tar).unwrap().unwrap().tree, "etc/passwd"), "x");
+    }
     // A link that leads inside is followed, and one that leads out is only kept.
     let fine = Tar::default().dir("a").symlink("b", "a").file("b/x", "x").symlink("out", "/etc").done();
     assert_eq!(scene.text(&scene.archive(&fine).unwrap().unwrap().tree, "a/x"), "x");
@@ -62,7 +65,7 @@ fn contradictions_are_named() {
     assert_eq!(fault(&scene, Tar::default().header(b'Z', b"a", b"", 0)), ArchiveFault::UnsupportedType);
     assert_eq!(fault(&scene, Tar::default().file(".wh.", "")), ArchiveFault::BadWhiteout);
     assert_eq!(fault(&scene, Tar::default().file(".wh...", "")), ArchiveFault::BadWhiteout);
-    assert_eq!(fault(&scene, Tar::default().file("./", "x")), ArchiveFault::RootNotDirectory);
+    assert_eq!(fault(&scene, Tar::default().file(".", "x")), ArchiveFault::RootNotDirectory);
     assert_eq!(fault(&scene, Tar::default().symlink(".", "x")), ArchiveFault::RootNotDirectory);
     assert_eq!(
         fault(&scene, Tar::default().pax(&[("uid", b"99999999999")]).file("a", "")),
@@ -78,6 +81,8 @@ fn contradictions_are_named() {
         fault(&scene, Tar::default().pax(&[("path", &deep)]).file("a", "")),
         ArchiveFault::InvalidPath
     );
+    let capabilities = [("SCHILY.xattr.security.capability", &b"x"[..])];
+    assert_eq!(fault(&scene, Tar::default().pax(&capabilities).file("a", "")), ArchiveFault::BadCapabilities);
     let endless = [("GNU.sparse.major", &b"0"[..]), ("GNU.sparse.map", b"0,9"), ("GNU.sparse.size", b"5")];
     assert_eq!(fault(&scene, Tar::default().pax(&endless).file("a", "")), ArchiveFault::BadSparseMap);
 }

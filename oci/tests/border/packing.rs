@@ -61,6 +61,7 @@ fn build(scene: &Scene, actions: &[(Vec<u8>, Metadata, Action)]) -> Tree {
     let mut builder = TreeBuilder::default();
     for (path, metadata, action) in actions {
         let metadata = metadata.clone();
+        let bare = Metadata { xattrs: BTreeMap::new(), ..metadata.clone() };
         // What does not fit is skipped: the builder refuses it.
         let _ = match action.clone() {
             Action::Directory(opaque) => {
@@ -73,10 +74,10 @@ fn build(scene: &Scene, actions: &[(Vec<u8>, Metadata, Action)]) -> Tree {
             }
             Action::Link(target) => builder.hard_link(path, &target),
             Action::Symlink(target) => {
-                let metadata = Metadata { mode: 0o777, ..metadata };
+                let metadata = Metadata { mode: 0o777, ..bare };
                 builder.insert(path, Node::Symlink(Symlink { metadata, target: target.into_bytes() }))
             }
-            Action::Device(kind) => builder.insert(path, Node::Device(Device { metadata, kind })),
+            Action::Device(kind) => builder.insert(path, Node::Device(Device { metadata: bare, kind })),
             Action::Whiteout => builder.whiteout(path),
         };
     }

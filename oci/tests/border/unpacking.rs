@@ -119,7 +119,7 @@ fn long_names_large_numbers_fractions_and_attributes_are_read() {
         ("mtime", b"5.25"),
         ("SCHILY.xattr.user.note", b"a\nb=c"),
         ("SCHILY.xattr.security.selinux", b"host"),
-        ("SCHILY.xattr.security.capability", b"\x01\0\0\x02"),
+        ("SCHILY.xattr.security.capability", b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
     ]);
     tar.file("short", "x");
     tar.header(b'L', b"././@LongLink", b"", gnu_name.len() as u64 + 1)

@@ -6,6 +6,7 @@ use std::process::Command;
 use farm_executor::{Access, CancelFlag, Mount, MountKind, OverlayAccess, Secret};
 use farm_proto::{CacheMount, RunTask, TaskMountKind};
 use farm_store::{Scratch, Store};
+use farm_tree::{File, Metadata, Mtime, Node, TreeBuilder};
 
 use crate::cache_mount::{CacheMounts, Instance};
 use crate::error::Error;
@@ -14,7 +15,10 @@ use crate::rootfs::{self, Stub};
 /// Mode of a `tmpfs` mount's root.
 const TMPFS_MODE: u32 = 0o1777;
 /// Mode of a heredoc that runs as a program.
-const SCRIPT_MODE: u32 = 0o755;
+const SCRIPT_MODE: u16 = 0o755;
+/// Its name in its layer.
+const SCRIPT: &str = "script";
+const SHM: &str = "/dev/shm";
 
 /// What a step's mounts came to.
 #[derive(Default)]
@@ -97,8 +101,13 @@ pub(crate) fn prepare(
         }
     }
     for (path, bytes) in &task.files {
-        let bytes = Secret(bytes.clone());
-        prepared.add(path, Stub::File, MountKind::SecretFile { bytes, mode: SCRIPT_MODE, uid: 0, gid: 0 });
+        let kind = script(store, bytes)?;
+        prepared.add(path, Stub::File, kind);
+    }
+    if let Some(size) = task.shm_size
+        && !prepared.mounts.iter().any(|mount| mount.target == SHM)
+    {
+        prepared.add(SHM, Stub::Directory, MountKind::Tmpfs { size: Some(size), mode: TMPFS_MODE });
     }
     Ok(Some(prepared))
 }
@@ -113,6 +122,17 @@ impl Prepared {
         }
         self.mounts.push(Mount { target: target.to_owned(), kind });
     }
+}
+
+/// A program that exists only while the command runs. It must be executable, so it lies in a layer of its own.
+fn script(store: &Store, bytes: &[u8]) -> Result<MountKind, Error> {
+    let blob = store.ingest(&mut &*bytes, None)?;
+    let metadata = Metadata::plain(SCRIPT_MODE, Mtime::default());
+    let mut builder = TreeBuilder::default();
+    builder.insert(SCRIPT.as_bytes(), Node::File(File { metadata, blob, hard_link: None }))?;
+    let layer = store.put_tree(&builder.finish(store)?)?;
+    let lowers = rootfs::lowers(store, &[layer])?;
+    Ok(MountKind::Overlay { lowers, subpath: SCRIPT.to_owned(), access: OverlayAccess::ReadOnly })
 }
 
 /// Makes an instance that does not exist, or that `--no-cache` asks to start anew.

@@ -9,6 +9,7 @@ use farm_model::event::Stream;
 use farm_model::{Exit, Usage, op};
 use farm_proto::{LeaseId, Outcome, RunTask, WorkerMessage};
 use farm_store::Store;
+use farm_tree::passwd::Identity;
 use farm_tree::{Mtime, Tree};
 use tokio::sync::mpsc;
 
@@ -123,13 +124,13 @@ impl Runner {
             argv: task.argv.clone(),
             env,
             cwd: task.workdir.clone(),
-            user: User { uid: identity.uid, gid: identity.gid, groups: identity.supplementary },
+            user: user(&identity),
             mounts: prepared.mounts.clone(),
             hosts: farm_executor::hosts_file(&task.hostname, address, &extra_hosts(task)),
             resolv_conf: farm_executor::resolv_conf(&self.host_resolv_conf, &network),
             network,
             hostname: task.hostname.clone(),
-            shm_size: task.shm_size.unwrap_or(Container::DEFAULT_SHM_SIZE),
+            shm_size: Container::DEFAULT_SHM_SIZE,
             ulimits: task.ulimits.iter().filter_map(ulimit).collect(),
             limits: Limits::default(),
         })
@@ -160,6 +161,12 @@ impl Runner {
         send(Stream::Stderr, stderr.finish());
         Ok(outcome)
     }
+}
+
+/// The primary group is one of the groups, as container runtimes have it.
+fn user(identity: &Identity) -> User {
+    let groups = std::iter::once(identity.gid).chain(identity.supplementary.iter().copied()).collect();
+    User { uid: identity.uid, gid: identity.gid, groups }
 }
 
 /// Addresses were checked where they came in; what is none names nobody.

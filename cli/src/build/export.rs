@@ -57,7 +57,7 @@ fn write(
         }
         (Kind::Local, Destination::Stdout) => Ok(None),
         (Kind::Tar, destination) => {
-            let clamp = built.source_date_epoch.filter(|_| output.rewrite_timestamp);
+            let clamp = epoch(built, output).filter(|_| output.rewrite_timestamp);
             let clamp = clamp.map(|epoch| Mtime(epoch.saturating_mul(NANOS)));
             into(destination, &mut |out| export::rootfs_tar(&built.merged, store, clamp, out))?;
             Ok(None)
@@ -94,12 +94,17 @@ fn to_file(path: &Path, write: WriteTo<'_>) -> Result<(), farm_oci::Error> {
     file.commit()
 }
 
+/// The output's own epoch, else the build's.
+fn epoch(built: &Built, output: &Output) -> Option<i64> {
+    output.epoch.unwrap_or(built.source_date_epoch)
+}
+
 fn options(built: &Built, output: &Output) -> AssembleOptions {
     let compression = match output.compression {
         Compression::Gzip => farm_oci::image::Compression::Gzip,
         Compression::Uncompressed => farm_oci::image::Compression::None,
     };
-    let timestamps = match (built.source_date_epoch, output.rewrite_timestamp) {
+    let timestamps = match (epoch(built, output), output.rewrite_timestamp) {
         (None, _) => Timestamps::Keep,
         (Some(epoch), false) => Timestamps::Created(epoch),
         (Some(epoch), true) => Timestamps::Rewrite(epoch),

@@ -13,6 +13,8 @@ pub(super) struct Output {
     pub(super) compression: Compression,
     /// Whether file times are clamped to `SOURCE_DATE_EPOCH`.
     pub(super) rewrite_timestamp: bool,
+    /// `source-date-epoch=`: seconds since the Unix epoch in place of the build's own, or none at all.
+    pub(super) epoch: Option<Option<i64>>,
 }
 
 /// What is written.
@@ -51,7 +53,7 @@ pub(super) fn parse(text: &str) -> Result<Output, Failure> {
         return Ok(Output::new(Kind::Local, Destination::Directory(PathBuf::from(text))));
     }
     let (mut kind, mut dest, mut tar) = (None, None, true);
-    let (mut compression, mut rewrite_timestamp) = (Compression::Gzip, false);
+    let (mut compression, mut rewrite_timestamp, mut epoch) = (Compression::Gzip, false, None);
     for field in text.split(',') {
         let (name, value) = field.split_once('=').ok_or_else(|| invalid("expected NAME=VALUE fields".into()))?;
         match name {
@@ -62,6 +64,10 @@ pub(super) fn parse(text: &str) -> Result<Output, Failure> {
                 rewrite_timestamp =
                     boolean(value).ok_or_else(|| invalid(format!("`{field}`: expected true or false")))?;
             }
+            "source-date-epoch" => {
+                let seconds = Some(value).filter(|value| !value.is_empty()).map(str::parse).transpose();
+                epoch = Some(seconds.map_err(|_| invalid(format!("`{field}`: expected seconds")))?);
+            }
             "compression" => {
                 compression = match value {
                     "gzip" => Compression::Gzip,
@@ -69,7 +75,7 @@ pub(super) fn parse(text: &str) -> Result<Output, Failure> {
                     other => return Err(invalid(format!("compression `{other}` is not supported; there are gzip and uncompressed"))),
                 }
             }
-            other => return Err(invalid(format!("unknown field `{other}`; there are type, dest, tar, compression and rewrite-timestamp"))),
+            other => return Err(invalid(format!("unknown field `{other}`; there are type, dest, tar, compression, rewrite-timestamp and source-date-epoch"))),
         }
     }
     let kind = kind.ok_or_else(|| invalid("`type` is missing".into()))?;
@@ -80,7 +86,7 @@ pub(super) fn parse(text: &str) -> Result<Output, Failure> {
         Some(path) => Destination::File(PathBuf::from(path)),
         None => return Err(invalid("`dest` is missing".into())),
     };
-    Ok(Output { compression, rewrite_timestamp, ..Output::new(kind, destination) })
+    Ok(Output { compression, rewrite_timestamp, epoch, ..Output::new(kind, destination) })
 }
 
 impl Output {
@@ -90,7 +96,7 @@ impl Output {
     }
 
     fn new(kind: Kind, destination: Destination) -> Self {
-        Self { kind, destination, compression: Compression::Gzip, rewrite_timestamp: false }
+        Self { kind, destination, compression: Compression::Gzip, rewrite_timestamp: false, epoch: None }
     }
 }
 

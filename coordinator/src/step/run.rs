@@ -156,7 +156,8 @@ async fn kinds(
             .collect(),
         MountKind::Cache { id, sharing, read_only, source, mode, uid, gid, .. } => {
             vec![TaskMountKind::Cache(CacheMount {
-                id: format!("{}/{id}", shared.farm.scope),
+                // What a fresh directory is like is part of its identity: a step never finds one that is not its own.
+                id: format!("{}/{id}/{mode:o}/{uid}:{gid}/{}", shared.farm.scope, seed_identity(stack.as_ref(), source)),
                 sharing: *sharing,
                 read_only: *read_only,
                 fresh: stage.no_cache,
@@ -186,6 +187,10 @@ async fn kinds(
             vec![TaskMountKind::Ssh { socket, mode: *mode, uid: *uid, gid: *gid }]
         }
     })
+}
+
+fn seed_identity(stack: Option<&Stack>, source: &str) -> String {
+    stack.map_or_else(String::new, |stack| format!("{}:{source}", stack.merged.content_digest()))
 }
 
 fn task(run: &op::Run, state: &State, mounts: Vec<TaskMount>) -> RunTask {

@@ -12,14 +12,14 @@ pub(super) const EPOCH: &str = "SOURCE_DATE_EPOCH";
 const EPOCH_HINT: &str = "give seconds since 1970-01-01, such as 1700000000, or `context`";
 
 /// The arguments that every stage may declare, with their values.
-pub(super) fn platform_arguments(options: &Options) -> Table {
+pub(super) fn platform_arguments(options: &Options, last_stage: Option<&str>) -> Table {
     let mut table = Table::default();
     for (prefix, platform) in [("BUILD", &options.build_platform), ("TARGET", options.target_platform())] {
         for (name, value) in platform_values(platform) {
             table.set(&format!("{prefix}{name}"), &value);
         }
     }
-    table.set("TARGETSTAGE", options.target.as_deref().unwrap_or("default"));
+    table.set("TARGETSTAGE", options.target.as_deref().or(last_stage).unwrap_or("default"));
     let given: Vec<(String, String)> = table
         .entries()
         .iter()

@@ -26,6 +26,8 @@ use crate::{Access, Blame};
 
 const NOSUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
 const NOEXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
+/// Where shared memory is.
+const SHM: &str = "/dev/shm";
 const NODEV: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV;
 
 /// Builds the container's file system and makes it the root of this process.
@@ -95,9 +97,12 @@ fn mount_kernel_interfaces(root: &Root, spec: &Spec) -> Result<(), Failure> {
     root.attach_strictly(&dev, "/dev")?;
     let pts = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
     root.attach_strictly(&filesystem("devpts", &pts, NOSUID | NOEXEC)?, "/dev/pts")?;
-    let size = spec.shm_size.to_string();
-    let shm = filesystem("tmpfs", &[("mode", "1777"), ("size", &size)], NOSUID | NOEXEC | NODEV)?;
-    root.attach_strictly(&shm, "/dev/shm")?;
+    // A mount of the step's own takes the place of the default one.
+    if !spec.mounts.iter().any(|mount| mount.target == SHM) {
+        let size = spec.shm_size.to_string();
+        let shm = filesystem("tmpfs", &[("mode", "1777"), ("size", &size)], NOSUID | NOEXEC | NODEV)?;
+        root.attach_strictly(&shm, SHM)?;
+    }
     root.attach_strictly(&filesystem("mqueue", &[], NOSUID | NOEXEC | NODEV)?, "/dev/mqueue")?;
     if spec.devices == Devices::NoDeviceMounts {
         for (name, ..) in DEVICES {
@@ -157,7 +162,7 @@ fn attach(root: &Root, mount: &MountSpec, request: &Request, stage: &Path) -> Re
             let (mode, size) = (format!("{:o}", mode & 0o7777), size.map(|bytes| bytes.to_string()));
             let mut options = vec![("mode", mode.as_str())];
             options.extend(size.as_deref().map(|size| ("size", size)));
-            filesystem("tmpfs", &options, NOSUID | NODEV)?
+            filesystem("tmpfs", &options, NOSUID)?
         }
         MountKindSpec::SecretFile { frame, mode, uid, gid } => {
             let content = request.frames.get(*frame).map_or(&[][..], Vec::as_slice);

@@ -11,7 +11,7 @@ fn every_step_is_named_with_its_log_and_its_time() {
     let farm = Farm::new();
     let outcome = farm.build(Context::new(DOCKERFILE).path()).run().expect(0);
     for name in
-        ["FROM busybox", "RUN echo one && echo two", "RUN echo three > /x", "COPY --from=builder /x /"]
+        ["library/busybox", "RUN echo one && echo two", "RUN echo three > /x", "COPY --from=builder /x /"]
     {
         assert!(outcome.log.contains(name), "`{name}` is not in:\n{}", outcome.log);
     }

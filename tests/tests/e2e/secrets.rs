@@ -70,7 +70,7 @@ fn a_layer_that_contains_a_secret_is_warned_about() {
 #[test]
 fn a_secret_source_that_is_missing_is_an_error_of_usage() {
     let farm = Farm::new();
-    let context = Context::new("FROM scratch\n");
+    let context = Context::new("FROM busybox\nRUN --mount=type=secret,id=s true\n");
     let outcome = farm
         .build(context.path())
         .option("--secret", "id=s,src=/no/such/file")

@@ -103,8 +103,10 @@ pub fn build<'a>(
         }
     }
     for (name, secret) in specification["secrets"].as_object().into_iter().flatten() {
-        build =
-            build.option("--secret", format!("id={name},src={}", secret_file(case, name, secret)?.display()));
+        build = build.option(
+            "--secret",
+            format!("id={name},src={}", secret_file(farm, case, name, secret)?.display()),
+        );
     }
     for (name, place) in specification["contexts"].as_object().into_iter().flatten() {
         let place = place.as_str().unwrap_or_default();
@@ -125,13 +127,13 @@ pub fn build<'a>(
     Ok(build)
 }
 
-fn secret_file(case: &Path, name: &str, secret: &Value) -> Result<PathBuf, String> {
+fn secret_file(farm: &Farm, case: &Path, name: &str, secret: &Value) -> Result<PathBuf, String> {
     if let Some(file) = secret["file"].as_str() {
         return Ok(case.join(file));
     }
     let value =
         secret["value"].as_str().ok_or_else(|| format!("secret `{name}` has neither a value nor a file"))?;
-    let file = case.join(format!("secret-{name}"));
+    let file = farm.scratch(&format!("secret-{name}"));
     fs::write(&file, value).map_err(|error| error.to_string())?;
     Ok(file)
 }

@@ -97,8 +97,8 @@ impl Store {
         Ok(layer)
     }
 
-    /// Deletes the directory of `layer`. Blobs that lie only there become blob files first. The caller makes sure that
-    /// no mount uses it.
+    /// Deletes the directory of `layer`. Blobs that lie only there become blob files first, and those are synced. The
+    /// caller makes sure that no mount uses it.
     pub fn drop_layer_directory(&self, layer: &LayerDigest) -> Result<(), Error> {
         let _turn = self.core.directories.enter(layer);
         if !self.core.directories.has(layer) {
@@ -194,6 +194,8 @@ impl Store {
         if let Some(tree) = self.tree(layer)? {
             lost |= self.save_blobs(layer, &tree, &path, fate)? == Saved::NotAll;
         }
+        // What takes the directory's place, saved files or other copies, may still be fresh itself.
+        self.sync()?;
         let mut batch = self.core.database.batch();
         batch.delete(Table::Directories, layer.as_bytes());
         Durability::forget(&mut batch, &[Fresh::new(Kind::Layer, layer.as_bytes())]);

@@ -289,3 +289,18 @@ fn a_full_disk_is_a_clear_error_and_never_half_a_blob() {
     drop(store);
     disk.unmount();
 }
+
+#[test]
+fn a_blob_survives_a_power_cut_right_after_its_layer_directory_was_dropped() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("state");
+    let store = open_in_boot(&root, "one").unwrap();
+    let tree = layer(&store, 1);
+    store.sync().unwrap();
+    store.drop_layer_directory(&tree.layer_digest()).unwrap();
+    let copy = directory.path().join("copy");
+    tool("cp", &["-a", root.to_str().unwrap(), copy.to_str().unwrap()]);
+    let after = open_in_boot(&copy, "two").unwrap();
+    assert!(after.is_complete(&tree.layer_digest()).unwrap());
+    assert_eq!(bytes_of(&after, &BlobDigest::of(&[1; 20_000])).unwrap(), [1; 20_000]);
+}

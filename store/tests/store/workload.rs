@@ -56,7 +56,7 @@ fn work(store: &Store, seed: u64) {
             _ => {
                 let layer = blobs(store, &mut random);
                 store.materialise(&store.tree(&layer.digest).unwrap().unwrap()).unwrap();
-                if random.below(2) == 0 {
+                if random.below(8) == 0 {
                     store.drop_layer_directory(&layer.digest).unwrap();
                 }
                 layer

@@ -200,6 +200,9 @@ pub enum Fault {
     Content(String),
 }
 
+/// Why a transfer was given up that the other side did not end.
+pub(crate) const SILENCE: &str = "nothing arrived for too long";
+
 /// The message in an error body, when there was one.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Detail(pub String);
@@ -297,7 +300,8 @@ impl Fault {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect(reason) => !reason.contains("dns error"),
-            Self::Interrupted { .. } => true,
+            // Whoever said nothing for as long as the deadline is not asked again.
+            Self::Interrupted { received, reason } => *received > 0 || reason != SILENCE,
             Self::Status { status, .. } => *status >= 500 || *status == 429 || *status == 408,
             Self::Unauthorized(_)
             | Self::Forbidden(_)

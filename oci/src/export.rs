@@ -142,7 +142,7 @@ fn index(image: &Assembled, names: &[Reference]) -> Vec<u8> {
         let seconds = jiff::Timestamp::from_second(created.as_second()).unwrap_or(created);
         descriptor.annotations.insert(CREATED.to_owned(), seconds.to_string());
     }
-    let named = |name: &Reference| {
+    let entry = |name: &Reference| {
         let mut descriptor = descriptor.clone();
         descriptor.annotations.insert(IMAGE_NAME.to_owned(), name.to_string());
         let tag = name.tag.clone().unwrap_or_else(|| "latest".to_owned());
@@ -150,7 +150,7 @@ fn index(image: &Assembled, names: &[Reference]) -> Vec<u8> {
         descriptor
     };
     let manifests: Vec<Descriptor> =
-        if names.is_empty() { vec![descriptor.clone()] } else { names.iter().map(named).collect() };
+        if names.is_empty() { vec![descriptor.clone()] } else { names.iter().map(entry).collect() };
     json(&Index {
         schema_version: 2,
         media_type: media::OCI_INDEX.to_owned(),

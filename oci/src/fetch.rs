@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Error;
 use crate::error::Fault;
-use crate::pipe::{gave_up, pipe};
+use crate::pipe::{finish, pipe};
 use crate::registry::{
     Proxies, Timeouts, Trust, agent, build_client, fault_of, fault_of_status, interrupted,
 };
@@ -145,21 +145,22 @@ async fn download(
     let ended = loop {
         match response.chunk().await {
             Ok(None) => break Ok(()),
+            Ok(Some(chunk)) if chunk.is_empty() => {}
             Ok(Some(chunk)) => {
                 received += chunk.len() as u64;
                 hasher.update(&chunk);
-                if sender.send(Ok(chunk)).await.is_err() {
+                if sender.send(chunk).await.is_err() {
                     break Ok(());
                 }
             }
             Err(error) => break Err(interrupted(&error, received)),
         }
     };
-    if ended.is_err() {
-        // The store must not take the part for the whole.
-        let _ = sender.send(Err(gave_up())).await;
+    if ended.is_ok() {
+        finish(sender).await;
+    } else {
+        drop(sender);
     }
-    drop(sender);
     let stored = ingest.await.map_err(|_| Error::Cancelled)?;
     if let Err(fault) = ended {
         return Ok(Err(fault));

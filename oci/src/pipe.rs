@@ -9,29 +9,33 @@ use tokio::sync::mpsc;
 const DEPTH: usize = 32;
 
 /// The producer's end.
-pub(crate) type PipeWriter = mpsc::Sender<io::Result<Bytes>>;
+pub(crate) type PipeWriter = mpsc::Sender<Bytes>;
 
-/// The consumer's end. A producer that goes away ends the stream; one that failed sends its error first.
+/// The consumer's end. The stream ends where the producer said so with [`finish`]; one that merely goes away, because it
+/// failed or was dropped, is an error: the consumer must not take what came for the whole.
 #[derive(Debug)]
 pub(crate) struct PipeReader {
-    receiver: mpsc::Receiver<io::Result<Bytes>>,
+    receiver: mpsc::Receiver<Bytes>,
     current: Bytes,
+    finished: bool,
 }
 
 /// Both ends of a new pipe.
 pub(crate) fn pipe() -> (PipeWriter, PipeReader) {
     let (sender, receiver) = mpsc::channel(DEPTH);
-    let reader = PipeReader { receiver, current: Bytes::new() };
+    let reader = PipeReader { receiver, current: Bytes::new(), finished: false };
     (sender, reader)
 }
 
 impl Read for PipeReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.current.is_empty() {
-            match self.receiver.blocking_recv() {
-                None => return Ok(0),
-                Some(chunk) => self.current = chunk?,
+            if self.finished {
+                return Ok(0);
             }
+            let gave_up = || io::Error::new(io::ErrorKind::ConnectionAborted, "the transfer was given up");
+            self.current = self.receiver.blocking_recv().ok_or_else(gave_up)?;
+            self.finished = self.current.is_empty();
         }
         let count = buffer.len().min(self.current.len());
         self.current.copy_to_slice(&mut buffer[..count]);
@@ -39,7 +43,8 @@ impl Read for PipeReader {
     }
 }
 
-/// The error that a producer sends when it gives up: the consumer must not take what came for the whole.
-pub(crate) fn gave_up() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, "the transfer was given up")
+/// Says that everything was sent. An empty chunk is the mark, so producers send no other.
+pub(crate) async fn finish(writer: PipeWriter) {
+    // A consumer that went away has its own error.
+    let _ = writer.send(Bytes::new()).await;
 }

@@ -1,7 +1,5 @@
 //! Blobs: streamed into the store, resumed where the connection broke, verified on the way.
 
-use std::io;
-
 use farm_model::Reference;
 use farm_store::Store;
 use reqwest::header::CONTENT_RANGE;
@@ -12,7 +10,7 @@ use super::{Client, Endpoint, interrupted};
 use crate::Error;
 use crate::error::Fault;
 use crate::manifest::Descriptor;
-use crate::pipe::{PipeWriter, gave_up, pipe};
+use crate::pipe::{PipeWriter, finish, pipe};
 
 /// How often a transfer may be resumed in all; resuming that brings nothing is bounded by the retries.
 const MAX_RESUMES: u32 = 32;
@@ -39,11 +37,12 @@ impl Client {
         let store = store.clone();
         let ingest = tokio::task::spawn_blocking(move || store.ingest_oci_blob(&mut reader, &digest, size));
         let sent = self.send_blob(endpoint, reference, descriptor, &sender, progress).await;
-        if sent.is_err() {
-            // The store must not take the part for the whole.
-            let _ = sender.send(Err(gave_up())).await;
+        // A sender that is dropped without this makes the store refuse what came.
+        if sent.is_ok() {
+            finish(sender).await;
+        } else {
+            drop(sender);
         }
-        drop(sender);
         let stored = ingest.await.map_err(|_| Error::Cancelled)?;
         match sent {
             Err(fault) => Err(endpoint.error(reference, fault)),
@@ -129,7 +128,7 @@ impl Transfer {
             }
             self.received += chunk.len() as u64;
             self.hasher.update(&chunk);
-            if sender.send(Ok::<_, io::Error>(chunk)).await.is_err() {
+            if sender.send(chunk).await.is_err() {
                 return Ok(Sent::ReaderGone);
             }
             progress(self.received);

@@ -93,7 +93,7 @@ impl Client {
         // A TLS server answers plain HTTP with 400, or hangs up.
         match self.insecure.get(format!("{plain}/v2/")).send().await {
             Ok(answer) if answer.status().as_u16() != 400 => return Ok(plain),
-            Err(error) if error.is_connect() => return Err(super::fault_of(&error)),
+            Err(error) if error.is_connect() || error.is_timeout() => return Err(super::fault_of(&error)),
             Ok(_) | Err(_) => {}
         }
         let tls = format!("https://{}", endpoint.name);

@@ -9,7 +9,7 @@ use reqwest::{NoProxy, Proxy, Response, StatusCode};
 
 use super::{Client, Endpoint};
 use crate::Error;
-use crate::error::{Detail, Fault};
+use crate::error::{Detail, Fault, SILENCE};
 
 /// Deadlines and retries.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(15),
-            idle: Duration::from_secs(60),
+            idle: Duration::from_secs(45),
             retries: 3,
             backoff: Duration::from_millis(250),
             helper: Duration::from_secs(30),
@@ -235,7 +235,7 @@ pub(crate) fn fault_of(error: &reqwest::Error) -> Fault {
 }
 
 pub(crate) fn interrupted(error: &reqwest::Error, received: u64) -> Fault {
-    let reason = if error.is_timeout() { "nothing arrived for too long".to_owned() } else { chain(error) };
+    let reason = if error.is_timeout() { SILENCE.to_owned() } else { chain(error) };
     Fault::Interrupted { received, reason }
 }
 

@@ -27,7 +27,7 @@ const RESERVED: &[u8] = b".wh..wh.";
 pub(super) enum Reach {
     /// A layer: symbolic links of the whole chain, resolved inside the root. Whiteouts mean something.
     Chain,
-    /// An archive of its own: links that lead out of it are not followed. Whiteouts are files like others.
+    /// An archive of its own: an absolute link is kept, but not followed. Whiteouts are files like others.
     Itself,
 }
 

@@ -17,12 +17,12 @@ use crate::support::{Scene, Tar, run, text};
 
 const SECOND: i64 = 1_000_000_000;
 
-pub fn platform() -> farm_model::Platform {
+pub(crate) fn platform() -> farm_model::Platform {
     "linux/amd64".parse().unwrap()
 }
 
 /// An image of two layers, the second of which deletes and links.
-pub fn sample(scene: &Scene) -> (Image, Tree) {
+pub(crate) fn sample(scene: &Scene) -> (Image, Tree) {
     let base = Tar::default()
         .dir("./")
         .dir("etc")
@@ -58,7 +58,7 @@ pub fn sample(scene: &Scene) -> (Image, Tree) {
     (image, merged)
 }
 
-pub fn names() -> Vec<Reference> {
+pub(crate) fn names() -> Vec<Reference> {
     vec!["registry.example/team/app:1".parse().unwrap(), "app:latest".parse().unwrap()]
 }
 

@@ -1,5 +1,6 @@
 //! The border seen from outside: hostile and ordinary tars, registries that misbehave, and what other tools make of our
 //! images.
+#![expect(clippy::unwrap_used, reason = "these are tests")]
 
 mod hostile;
 mod images;

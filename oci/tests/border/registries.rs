@@ -22,13 +22,13 @@ use crate::support::{Scene, Tar, gzip};
 
 /// One request, headers in lower case.
 #[derive(Clone, Debug)]
-pub struct Request {
-    pub path: String,
-    pub headers: BTreeMap<String, String>,
+pub(crate) struct Request {
+    pub(crate) path: String,
+    pub(crate) headers: BTreeMap<String, String>,
 }
 
 /// One answer.
-pub struct Answer {
+pub(crate) struct Answer {
     status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
@@ -52,8 +52,8 @@ impl Answer {
 type Handler = dyn Fn(&Request, usize) -> Answer + Send + Sync;
 
 /// A server on loopback that ends with its value.
-pub struct Server {
-    pub address: String,
+pub(crate) struct Server {
+    pub(crate) address: String,
     requests: Arc<Mutex<Vec<Request>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -61,7 +61,7 @@ pub struct Server {
 
 impl Server {
     /// `handler` gets the request and how often its path was asked for before.
-    pub fn new(handler: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(handler: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (requests, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
@@ -142,8 +142,10 @@ struct Fake {
 
 impl Fake {
     fn new() -> Self {
-        let noise: String =
-            (0..20_000_u32).map(|number| format!("{:x}", number.wrapping_mul(2_654_435_761))).collect();
+        let noise = (0..20_000_u32).fold(String::new(), |mut noise, number| {
+            write!(noise, "{:x}", number.wrapping_mul(2_654_435_761)).unwrap();
+            noise
+        });
         let tar = Tar::default().file("hello", "world").file("noise", &noise).done();
         let layer = gzip(&tar);
         let config = format!(
@@ -228,10 +230,8 @@ async fn pull(scene: &Scene, server: &Server) -> Result<Pulled, Error> {
 }
 
 fn fault(error: Error) -> Fault {
-    match error {
-        Error::Registry { fault, .. } => fault,
-        other => panic!("{other:?}"),
-    }
+    let Error::Registry { fault, .. } = error else { panic!("{error:?}") };
+    fault
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -361,6 +361,15 @@ async fn a_silent_server_meets_a_deadline() {
         answer
     });
     let error = pull(&scene, &server).await.unwrap_err();
+    assert!(error.to_string().contains("nothing arrived for too long"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_meets_a_deadline() {
+    // Nobody accepts, so the kernel does.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let reference = format!("{}/app:1", listener.local_addr().unwrap()).parse().unwrap();
+    let error = Client::new(config()).unwrap().resolve(&reference, &platform()).await.unwrap_err();
     assert!(error.to_string().contains("nothing arrived for too long"), "{error}");
 }
 

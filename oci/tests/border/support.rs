@@ -13,27 +13,27 @@ use farm_tree::resolve::lookup;
 use farm_tree::{Node, Tree};
 
 /// A store in a directory of its own.
-pub struct Scene {
-    pub store: Store,
-    pub directory: tempfile::TempDir,
+pub(crate) struct Scene {
+    pub(crate) store: Store,
+    pub(crate) directory: tempfile::TempDir,
 }
 
 impl Scene {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("store")).unwrap();
         Self { store, directory }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    pub fn layer(&self, tar: &[u8], below: &Tree) -> Result<Tree, Error> {
+    pub(crate) fn layer(&self, tar: &[u8], below: &Tree) -> Result<Tree, Error> {
         self.layer_with(tar, sha256(tar), below, &Limits::default())
     }
 
-    pub fn layer_with(
+    pub(crate) fn layer_with(
         &self,
         bytes: &[u8],
         diff_id: OciDigest,
@@ -46,15 +46,15 @@ impl Scene {
         Ok(tree)
     }
 
-    pub fn archive(&self, bytes: &[u8]) -> Result<Option<Unpacked>, Error> {
+    pub(crate) fn archive(&self, bytes: &[u8]) -> Result<Option<Unpacked>, Error> {
         unpack_archive(bytes, "the archive", &self.store, &Limits::default(), Cancel::default())
     }
 
-    pub fn node(&self, tree: &Tree, path: &str) -> Option<Node> {
+    pub(crate) fn node(&self, tree: &Tree, path: &str) -> Option<Node> {
         lookup(&self.store, tree, path.as_bytes()).unwrap().node
     }
 
-    pub fn text(&self, tree: &Tree, path: &str) -> String {
+    pub(crate) fn text(&self, tree: &Tree, path: &str) -> String {
         let node = self.node(tree, path).unwrap_or_else(|| panic!("`{path}` is missing"));
         let file = node.as_file().unwrap_or_else(|| panic!("`{path}` is a {}", node.kind()));
         String::from_utf8(self.store.read_blob(&file.blob, 1 << 20).unwrap()).unwrap()
@@ -63,10 +63,10 @@ impl Scene {
 
 /// Writes tars of which a decent program would be ashamed.
 #[derive(Default)]
-pub struct Tar(pub Vec<u8>);
+pub(crate) struct Tar(pub(crate) Vec<u8>);
 
 impl Tar {
-    pub fn header(&mut self, kind: u8, path: &[u8], link: &[u8], size: u64) -> &mut Self {
+    pub(crate) fn header(&mut self, kind: u8, path: &[u8], link: &[u8], size: u64) -> &mut Self {
         let mut header = tar::Header::new_ustar();
         header.as_old_mut().name[..path.len()].copy_from_slice(path);
         header.as_old_mut().linkname[..link.len()].copy_from_slice(link);
@@ -83,34 +83,34 @@ impl Tar {
         self
     }
 
-    pub fn data(&mut self, bytes: &[u8]) -> &mut Self {
+    pub(crate) fn data(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.extend_from_slice(bytes);
         self.0.resize(self.0.len().next_multiple_of(512), 0);
         self
     }
 
-    pub fn file(&mut self, path: &str, text: &str) -> &mut Self {
+    pub(crate) fn file(&mut self, path: &str, text: &str) -> &mut Self {
         self.header(b'0', path.as_bytes(), b"", text.len() as u64).data(text.as_bytes())
     }
 
-    pub fn dir(&mut self, path: &str) -> &mut Self {
+    pub(crate) fn dir(&mut self, path: &str) -> &mut Self {
         self.header(b'5', path.as_bytes(), b"", 0)
     }
 
-    pub fn symlink(&mut self, path: &str, target: &str) -> &mut Self {
+    pub(crate) fn symlink(&mut self, path: &str, target: &str) -> &mut Self {
         self.header(b'2', path.as_bytes(), target.as_bytes(), 0)
     }
 
-    pub fn link(&mut self, path: &str, target: &str) -> &mut Self {
+    pub(crate) fn link(&mut self, path: &str, target: &str) -> &mut Self {
         self.header(b'1', path.as_bytes(), target.as_bytes(), 0)
     }
 
     /// A PAX header for the next entry.
-    pub fn pax(&mut self, records: &[(&str, &[u8])]) -> &mut Self {
+    pub(crate) fn pax(&mut self, records: &[(&str, &[u8])]) -> &mut Self {
         let mut body = Vec::new();
         for (key, value) in records {
             let rest = key.len() + value.len() + 3;
-            let length = (1..).find(|digits| (rest + digits).to_string().len() == *digits).unwrap() + rest;
+            let length = (1..9).find(|digits| (rest + digits).to_string().len() == *digits).unwrap() + rest;
             write!(body, "{length} {key}=").unwrap();
             body.extend_from_slice(value);
             body.push(b'\n');
@@ -118,20 +118,20 @@ impl Tar {
         self.header(b'x', b"pax", b"", body.len() as u64).data(&body)
     }
 
-    pub fn done(&mut self) -> Vec<u8> {
+    pub(crate) fn done(&mut self) -> Vec<u8> {
         self.0.extend_from_slice(&[0; 1024]);
         std::mem::take(&mut self.0)
     }
 }
 
-pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     writer.write_all(bytes).unwrap();
     writer.finish().unwrap()
 }
 
 /// Runs a program of a Debian package, which must be installed.
-pub fn run(package: &str, program: &str, arguments: &[&str]) -> Vec<u8> {
+pub(crate) fn run(package: &str, program: &str, arguments: &[&str]) -> Vec<u8> {
     let output = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -141,6 +141,6 @@ pub fn run(package: &str, program: &str, arguments: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-pub fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }

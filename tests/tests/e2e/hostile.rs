@@ -111,8 +111,8 @@ fn a_layer_whose_diff_id_differs_is_an_error() {
 fn a_truncated_archive_is_an_error() {
     let farm = Farm::new();
     // Numbers compress badly enough that half of the gzip still holds the first header.
-    let text: String =
-        (0_u64..40_000).map(|number| format!("{:x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+    let numbers = (0_u64..40_000).map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_string());
+    let text = numbers.collect::<String>();
     let whole = Layer::new().file("a", &text).bytes();
     let packed = gzip(&whole);
     for bytes in [&whole[..whole.len() / 2], &packed[..packed.len() / 2]] {

@@ -7,7 +7,10 @@ use farm_tests::registry::{Answer, FakeRegistry, status};
 use serde_json::json;
 
 fn image() -> Blobs {
-    Blobs::of(&[Layer::new().directory("d").file("d/from-registry", "yes")], &json!({ "Env": ["A=b"] }))
+    Blobs::of(
+        &[Layer::new().directory("d").file("d/from-registry", "yes")],
+        &json!({ "Env": ["PATH=/bin", "A=b"] }),
+    )
 }
 
 fn build_from(registry: &FakeRegistry) -> Outcome {
@@ -33,7 +36,7 @@ fn an_image_is_pulled_and_its_config_kept() {
     let farm = Farm::new();
     let outcome = build_in(&farm, &FakeRegistry::serving(image(), |_, answer| answer)).expect(0);
     assert_eq!(outcome.files().text("d/from-registry"), "yes");
-    assert_eq!(outcome.image().config["config"]["Env"], json!(["A=b"]));
+    assert_eq!(outcome.image().config["config"]["Env"], json!(["PATH=/bin", "A=b"]));
 }
 
 #[test]

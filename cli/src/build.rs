@@ -168,7 +168,8 @@ fn request(arguments: &Arguments) -> Result<(Request, Answers), Failure> {
         (false, stages) => NoCache::Stages(stages.to_vec()),
     };
     options.network = specs::network(&arguments.network)?;
-    options.extra_hosts = arguments.add_hosts.iter().map(|text| specs::host(text)).collect::<Result<_, _>>()?;
+    options.extra_hosts =
+        arguments.add_hosts.iter().map(|text| specs::host(text)).collect::<Result<_, _>>()?;
     options.ulimits = arguments.ulimits.iter().map(|text| specs::ulimit(text)).collect::<Result<_, _>>()?;
     options.shm_size = arguments.shm_size.as_ref().map(|text| specs::size("--shm-size", text)).transpose()?;
     options.platform = arguments.platform.as_ref().map(|text| platform(text)).transpose()?;
@@ -187,9 +188,7 @@ fn platform(text: &str) -> Result<Platform, Failure> {
 }
 
 /// The Dockerfile and the main context. A context from standard input lives as long as the returned directory.
-fn sources(
-    arguments: &Arguments,
-) -> Result<(DockerfileText, Context, Option<tempfile::TempDir>), Failure> {
+fn sources(arguments: &Arguments) -> Result<(DockerfileText, Context, Option<tempfile::TempDir>), Failure> {
     let stdin_file = arguments.file.as_deref() == Some(Path::new("-"));
     let stdin_context = arguments.context == Path::new("-");
     if stdin_file && stdin_context {
@@ -224,8 +223,9 @@ fn from_stdin(
             Ok((dockerfile, context, Some(directory)))
         }
         stdin::Input::Dockerfile(bytes) => {
-            let directory = tempfile::tempdir()
-                .map_err(|error| Failure::environment(format!("cannot make a temporary directory: {error}")))?;
+            let directory = tempfile::tempdir().map_err(|error| {
+                Failure::environment(format!("cannot make a temporary directory: {error}"))
+            })?;
             let context = Context::new(directory.path(), IgnorePatterns::default()).map_err(client)?;
             let dockerfile = DockerfileText { bytes, name: "Dockerfile".to_owned(), path: None };
             Ok((dockerfile, context, Some(directory)))

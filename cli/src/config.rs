@@ -51,10 +51,12 @@ pub(crate) fn load(named: Option<&Path>) -> Result<Config, Failure> {
 }
 
 fn read(path: &Path) -> Result<Config, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("cannot read configuration `{}`: {error}", path.display())))?;
-    toml::from_str(&text)
-        .map_err(|error| Failure::usage(format!("configuration `{}`: {}", path.display(), error.to_string().trim_end())))
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!("cannot read configuration `{}`: {error}", path.display()))
+    })?;
+    toml::from_str(&text).map_err(|error| {
+        Failure::usage(format!("configuration `{}`: {}", path.display(), error.to_string().trim_end()))
+    })
 }
 
 fn merge(config: &mut Config, later: Config) {

@@ -29,6 +29,8 @@ pub(crate) fn require_root() -> Result<(), Failure> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    Err(Failure::environment("`farm build` needs root: it mounts file systems and writes files of other owners")
-        .with_hint(Some("run it as root, for example with `sudo`; builds without root are not supported yet")))
+    Err(Failure::environment(
+        "`farm build` needs root: it mounts file systems and writes files of other owners",
+    )
+    .with_hint(Some("run it as root, for example with `sudo`; builds without root are not supported yet")))
 }

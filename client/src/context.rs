@@ -235,7 +235,10 @@ fn node_of(path: &Path, metadata: &Metadata) -> Result<Option<Node>, Error> {
         Node::Directory(Directory::empty(metadata_of(path, metadata)?))
     } else if kind.is_symlink() {
         let target = std::fs::read_link(path).map_err(Error::io("read link", path))?;
-        Node::Symlink(Symlink { metadata: metadata_of(path, metadata)?, target: target.into_os_string().into_vec() })
+        Node::Symlink(Symlink {
+            metadata: metadata_of(path, metadata)?,
+            target: target.into_os_string().into_vec(),
+        })
     } else if kind.is_char_device() {
         device(DeviceKind::Character { major, minor })?
     } else if kind.is_block_device() {
@@ -269,7 +272,8 @@ fn kept_xattrs(path: &Path) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Error> {
         Err(error) => return Err(failed(error)),
     };
     let mut kept = BTreeMap::new();
-    for name in names[..length].split(|byte| *byte == 0).filter(|name| farm_tree::record::xattr_is_kept(name)) {
+    for name in names[..length].split(|byte| *byte == 0).filter(|name| farm_tree::record::xattr_is_kept(name))
+    {
         let mut value = vec![0; 64 << 10];
         let length = rustix::fs::lgetxattr(path, name, &mut value).map_err(failed)?;
         value.truncate(length);

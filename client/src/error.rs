@@ -51,8 +51,12 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NoDockerfile(_) => Some("name it with `--file`"),
-            Self::NotADirectory(_) => Some("give the directory that COPY reads from, or `-` for standard input"),
-            Self::Io { .. } | Self::Ignore(_) | Self::Stdin(_) | Self::TooLarge { .. } | Self::Tree(_) => None,
+            Self::NotADirectory(_) => {
+                Some("give the directory that COPY reads from, or `-` for standard input")
+            }
+            Self::Io { .. } | Self::Ignore(_) | Self::Stdin(_) | Self::TooLarge { .. } | Self::Tree(_) => {
+                None
+            }
         }
     }
 }

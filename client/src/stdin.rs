@@ -60,7 +60,9 @@ mod tests {
 
     #[test]
     fn text_is_a_dockerfile() {
-        assert!(matches!(read(b"FROM scratch".as_slice()).unwrap(), Input::Dockerfile(text) if text == b"FROM scratch"));
+        assert!(
+            matches!(read(b"FROM scratch".as_slice()).unwrap(), Input::Dockerfile(text) if text == b"FROM scratch")
+        );
     }
 
     #[test]

@@ -29,7 +29,8 @@ pub(crate) async fn resolve(
     let resolved = match &image.source {
         ImageSource::Registry(reference) => resolve_tag(farm, request, reference, image).await,
         ImageSource::OciLayout { path, reference } => {
-            let (path, selector, platform) = (path.clone(), selector(reference.as_deref()), image.platform.clone());
+            let (path, selector, platform) =
+                (path.clone(), selector(reference.as_deref()), image.platform.clone());
             blocking(move || Ok(Layout::open(path.as_ref())?.resolve(&selector, &platform)?)).await
         }
     };
@@ -77,7 +78,8 @@ async fn resolve_tag(
 /// What a digest names never changes; what a tag names is believed for a while.
 fn is_fresh(tag: &Tag, farm: &Farm, reference: &Reference) -> bool {
     let age = now().saturating_sub(tag.time);
-    reference.digest.is_some() || (0..i64::try_from(farm.options.resolve_ttl.as_nanos()).unwrap_or(i64::MAX)).contains(&age)
+    reference.digest.is_some()
+        || (0..i64::try_from(farm.options.resolve_ttl.as_nanos()).unwrap_or(i64::MAX)).contains(&age)
 }
 
 /// Brings the layers of `image` into the store, and gives the state of a stage that starts from it.

@@ -156,7 +156,8 @@ fn value_secret(root: &Path) -> Result<[u8; 32], Error> {
     random.map_err(failed)?;
     let making = path.with_extension("new");
     let mut options = std::fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&making).map_err(failed)?;
+    let mut file =
+        options.write(true).create(true).truncate(true).mode(0o600).open(&making).map_err(failed)?;
     file.write_all(&secret).and_then(|()| file.sync_all()).map_err(failed)?;
     std::fs::rename(&making, &path).map_err(failed)?;
     Ok(secret)

@@ -49,7 +49,12 @@ impl Contexts {
 
     /// Brings the bytes of `tree`, whose files come from `context`, into the store. False when a file changed since the scan:
     /// the context is then forgotten, and what was computed from it has to be computed again.
-    pub(crate) async fn ingest(&self, farm: &Farm, context: &ContextName, tree: &Tree) -> Result<Ingest, Error> {
+    pub(crate) async fn ingest(
+        &self,
+        farm: &Farm,
+        context: &ContextName,
+        tree: &Tree,
+    ) -> Result<Ingest, Error> {
         let (store, wanted) = (farm.store.clone(), tree.clone());
         let missing = blocking(move || Ok(store.missing_blobs(&wanted)?)).await?;
         if missing.is_empty() { Ok(Ingest::Complete) } else { self.take(farm, context, missing).await }

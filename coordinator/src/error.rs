@@ -154,7 +154,9 @@ impl Error {
             Self::Store(error) => error.hint().map(str::to_owned),
             Self::Tree(error) => tree_hint(error),
             Self::Worker(failure) => failure.hint.clone(),
-            Self::ContextChanges(_) => Some("stop what writes to the context, or ignore it in .dockerignore".to_owned()),
+            Self::ContextChanges(_) => {
+                Some("stop what writes to the context, or ignore it in .dockerignore".to_owned())
+            }
             Self::SecretMissing(id) => Some(format!("give it with `--secret id={id},src=FILE`")),
             Self::SshMissing(id) => Some(format!("give it with `--ssh {id}`")),
             Self::Process { exit: Exit::OutOfMemory, .. } => {
@@ -201,7 +203,9 @@ fn oci_blame(error: &farm_oci::Error) -> Blame {
 fn tree_blame(error: &farm_tree::Error) -> Blame {
     use farm_tree::Error as Tree;
     match error {
-        Tree::MissingRecord(_) | Tree::Malformed { .. } | Tree::Inconsistent { .. } | Tree::Store(_) => Blame::Internal,
+        Tree::MissingRecord(_) | Tree::Malformed { .. } | Tree::Inconsistent { .. } | Tree::Store(_) => {
+            Blame::Internal
+        }
         _ => Blame::Build,
     }
 }
@@ -209,10 +213,12 @@ fn tree_blame(error: &farm_tree::Error) -> Blame {
 fn tree_hint(error: &farm_tree::Error) -> Option<String> {
     use farm_tree::Error as Tree;
     match error {
-        Tree::SourceNotFound { .. } => {
-            Some("check the path, and whether .dockerignore excludes it or an earlier stage makes it".to_owned())
+        Tree::SourceNotFound { .. } => Some(
+            "check the path, and whether .dockerignore excludes it or an earlier stage makes it".to_owned(),
+        ),
+        Tree::UnknownName { file, .. } => {
+            Some(format!("add it to {file} of the image before, or use a numeric id"))
         }
-        Tree::UnknownName { file, .. } => Some(format!("add it to {file} of the image before, or use a numeric id")),
         _ => None,
     }
 }

@@ -117,7 +117,9 @@ fn describe(kind: &MountKind) -> String {
         }
         MountKind::Tmpfs { size } => format!("tmpfs size={size:?}"),
         MountKind::Secret { id, required, env, file, mode, uid, gid } => {
-            format!("secret id={id} required={required} env={env:?} file={file} mode={mode:o} owner={uid}:{gid}")
+            format!(
+                "secret id={id} required={required} env={env:?} file={file} mode={mode:o} owner={uid}:{gid}"
+            )
         }
         MountKind::Ssh { id, required, mode, uid, gid } => {
             format!("ssh id={id} required={required} mode={mode:o} owner={uid}:{gid}")
@@ -138,11 +140,7 @@ mod tests {
     fn the_key_of_a_preimage_is_pinned() {
         let mut preimage = preimage();
         preimage.text("argument 0", "true");
-        assert_eq!(
-            preimage.key().to_string(),
-            "GOLDEN",
-            "a change here is a change of `DOMAIN`"
-        );
+        assert_eq!(preimage.key().to_string(), "GOLDEN", "a change here is a change of `DOMAIN`");
     }
 
     #[test]

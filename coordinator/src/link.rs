@@ -42,7 +42,8 @@ impl WorkerLink {
         let routes = Arc::clone(&waiting);
         let pump = tokio::spawn(async move {
             while let Some(message) = reports.recv().await {
-                let route = lock(&routes).as_ref().and_then(|routes| routes.get(&lease_of(&message)).cloned());
+                let route =
+                    lock(&routes).as_ref().and_then(|routes| routes.get(&lease_of(&message)).cloned());
                 // A report on a lease that was given up has no route: it is late, and ignored.
                 if let Some(route) = route {
                     let _given_up = route.send(message).await;

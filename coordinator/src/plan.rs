@@ -25,7 +25,11 @@ pub(crate) struct Plan {
 }
 
 /// Plans `request`.
-pub(crate) async fn plan(farm: &Arc<Farm>, request: &Arc<Request>, reporter: &Reporter) -> Result<Plan, Error> {
+pub(crate) async fn plan(
+    farm: &Arc<Farm>,
+    request: &Arc<Request>,
+    reporter: &Reporter,
+) -> Result<Plan, Error> {
     let mut prepared = lower::prepare_source(&request.dockerfile, request.options.clone())?;
     let mut known: BTreeMap<usize, (Image, Arc<Resolved>)> = BTreeMap::new();
     loop {
@@ -42,7 +46,9 @@ pub(crate) async fn plan(farm: &Arc<Farm>, request: &Arc<Request>, reporter: &Re
     for warning in &lowered.warnings {
         reporter.warn(place(request, warning)).await;
     }
-    let find = |image: &Image| known.values().find(|(known, _)| known == image).map(|(_, resolved)| Arc::clone(resolved));
+    let find = |image: &Image| {
+        known.values().find(|(known, _)| known == image).map(|(_, resolved)| Arc::clone(resolved))
+    };
     let resolved = (0..)
         .map(ImageId)
         .zip(&lowered.graph.images)

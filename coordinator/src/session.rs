@@ -72,7 +72,11 @@ impl Session {
         (Self { requests }, receiver)
     }
 
-    pub(crate) async fn scan(&self, context: &ContextName, paths: Vec<String>) -> Result<ScannedContext, Error> {
+    pub(crate) async fn scan(
+        &self,
+        context: &ContextName,
+        paths: Vec<String>,
+    ) -> Result<ScannedContext, Error> {
         let context_name = context.clone();
         let answer = self.ask(|reply| SessionRequest::Scan { context: context_name, paths, reply }).await?;
         answer.map_err(|reason| Error::Context { context: context.clone(), reason })

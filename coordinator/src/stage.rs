@@ -71,7 +71,8 @@ impl Shared {
         contexts: Contexts,
         reporter: Reporter,
     ) -> Self {
-        let images = (0..).map(ImageId).zip(&plan.graph.images).map(|(id, _)| (id, OnceCell::new())).collect();
+        let images =
+            (0..).map(ImageId).zip(&plan.graph.images).map(|(id, _)| (id, OnceCell::new())).collect();
         let stages = plan.graph.stages.iter().map(|stage| (stage.id, watch::Sender::new(None))).collect();
         Self { farm, request, graph: plan.graph, contexts, reporter, resolved: plan.resolved, images, stages }
     }

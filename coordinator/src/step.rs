@@ -5,9 +5,9 @@ pub(crate) mod record;
 pub(crate) mod run;
 pub(crate) mod workdir;
 
+use farm_model::ContextName;
 use farm_model::op::Origin;
 use farm_model::result::LayerRef;
-use farm_model::ContextName;
 use farm_store::Store;
 use farm_tree::{Tree, merge};
 

@@ -12,15 +12,15 @@
 
 pub mod ast;
 pub mod diagnostic;
-pub mod instruction;
-pub mod lower;
 pub mod expand;
 pub mod glob;
 pub mod ignore;
+pub mod instruction;
+pub mod lower;
 pub mod parser;
 
 pub use ast::{Ast, Directive, DirectiveName, Flag, Heredoc, Node, Word};
 pub use diagnostic::{Diagnostic, Error, Severity, Span};
-pub use lower::{Lowered, NamedContext, NoCache, Options, Prepared, prepare, prepare_source};
 pub use expand::{ExpandError, Expander, Expansion, Quotes};
+pub use lower::{Lowered, NamedContext, NoCache, Options, Prepared, prepare, prepare_source};
 pub use parser::{parse, parse_up_to_error};

@@ -101,10 +101,7 @@ pub struct BlobDigest {
 impl BlobDigest {
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        Self {
-            hash: *blake3::hash(bytes).as_bytes(),
-            size: bytes.len() as u64,
-        }
+        Self { hash: *blake3::hash(bytes).as_bytes(), size: bytes.len() as u64 }
     }
 }
 
@@ -145,13 +142,10 @@ impl FromStr for OciDigest {
     type Err = InvalidDigest;
 
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
-        text.strip_prefix("sha256:")
-            .and_then(parse_hex)
-            .map(Self)
-            .ok_or_else(|| InvalidDigest {
-                text: text.to_owned(),
-                expected: "`sha256:` and 64 lower-case hexadecimal digits",
-            })
+        text.strip_prefix("sha256:").and_then(parse_hex).map(Self).ok_or_else(|| InvalidDigest {
+            text: text.to_owned(),
+            expected: "`sha256:` and 64 lower-case hexadecimal digits",
+        })
     }
 }
 

@@ -131,10 +131,7 @@ impl<'a> Decoder<'a> {
 
     /// An error at the present position.
     pub fn malformed(&self, reason: &'static str) -> Malformed {
-        Malformed {
-            offset: self.offset,
-            reason,
-        }
+        Malformed { offset: self.offset, reason }
     }
 
     /// The next `count` bytes.
@@ -218,11 +215,7 @@ impl<'a> Decoder<'a> {
 
     /// Fails unless every byte was read.
     pub fn finish(&self) -> Result<(), Malformed> {
-        if self.offset == self.bytes.len() {
-            Ok(())
-        } else {
-            Err(self.malformed("bytes follow its end"))
-        }
+        if self.offset == self.bytes.len() { Ok(()) } else { Err(self.malformed("bytes follow its end")) }
     }
 }
 

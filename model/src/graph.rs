@@ -147,10 +147,7 @@ mod tests {
 
     #[test]
     fn an_image_source_prints_as_it_is_typed() {
-        let layout = ImageSource::OciLayout {
-            path: "/tmp/x".to_owned(),
-            reference: Some("v1".to_owned()),
-        };
+        let layout = ImageSource::OciLayout { path: "/tmp/x".to_owned(), reference: Some("v1".to_owned()) };
         assert_eq!(layout.to_string(), "oci-layout:///tmp/x@v1");
     }
 }

@@ -84,14 +84,13 @@ impl FromStr for Reference {
     type Err = InvalidReference;
 
     fn from_str(text: &str) -> Result<Self, InvalidReference> {
-        let invalid = |reason| InvalidReference {
-            text: text.to_owned(),
-            reason,
-        };
+        let invalid = |reason| InvalidReference { text: text.to_owned(), reason };
         let (rest, digest) = match text.split_once('@') {
             None => (text, None),
             Some((rest, digest)) => {
-                let digest = digest.parse().map_err(|_| invalid("its digest is not `sha256:` and 64 hexadecimal digits"))?;
+                let digest = digest
+                    .parse()
+                    .map_err(|_| invalid("its digest is not `sha256:` and 64 hexadecimal digits"))?;
                 (rest, Some(digest))
             }
         };
@@ -104,7 +103,9 @@ impl FromStr for Reference {
         }
         let (registry, path) = split_registry(name);
         if path.is_empty() || !path.split('/').all(valid_component) {
-            return Err(invalid("a repository is lower-case letters, digits and single separators `.`, `_`, `-`, `/`"));
+            return Err(invalid(
+                "a repository is lower-case letters, digits and single separators `.`, `_`, `-`, `/`",
+            ));
         }
         if !valid_registry(registry) {
             return Err(invalid("its registry is not a host name with an optional port"));
@@ -119,12 +120,7 @@ impl FromStr for Reference {
             (None, Some(_)) => None,
             (None, None) => Some("latest".to_owned()),
         };
-        Ok(Self {
-            registry: registry.to_owned(),
-            repository,
-            tag,
-            digest,
-        })
+        Ok(Self { registry: registry.to_owned(), repository, tag, digest })
     }
 }
 
@@ -155,9 +151,9 @@ fn valid_component(component: &str) -> bool {
     if !ends.is_some_and(|(first, last)| alphanumeric(*first) && alphanumeric(*last)) {
         return false;
     }
-    component
-        .split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        .all(|separator| matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|byte| byte == b'-'))
+    component.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()).all(|separator| {
+        matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|byte| byte == b'-')
+    })
 }
 
 #[cfg(test)]

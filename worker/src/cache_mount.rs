@@ -85,7 +85,8 @@ fn claim(users: &mut BTreeMap<PathBuf, Use>, folder: &Path, sharing: Sharing) ->
         }
         (Sharing::Shared | Sharing::Locked, Some(_)) => return None,
         (Sharing::Private, _) => {
-            let instance = (0_u32..).map(|n| folder.join(n.to_string())).find(|path| !users.contains_key(path))?;
+            let instance =
+                (0_u32..).map(|n| folder.join(n.to_string())).find(|path| !users.contains_key(path))?;
             users.insert(instance.clone(), Use::Alone);
             return Some(instance);
         }

@@ -110,7 +110,10 @@ impl Walk<'_> {
         } else if kind.is_symlink() {
             let full = self.upper.join(path);
             let target = std::fs::read_link(&full).map_err(Error::io("read link", &full))?;
-            Node::Symlink(Symlink { metadata: farm_tree::Metadata::default(), target: target.into_os_string().into_vec() })
+            Node::Symlink(Symlink {
+                metadata: farm_tree::Metadata::default(),
+                target: target.into_os_string().into_vec(),
+            })
         } else if kind.is_char_device() && metadata.rdev() == 0 {
             return Ok(self.builder.whiteout(name)?);
         } else if kind.is_char_device() {
@@ -161,7 +164,8 @@ impl Walk<'_> {
             hasher.update(&self.buffer[held..held + count]);
             size += count as u64;
             let filled = held + count;
-            exposed = exposed || self.secrets.iter().any(|secret| secret.find(&self.buffer[..filled]).is_some());
+            exposed =
+                exposed || self.secrets.iter().any(|secret| secret.find(&self.buffer[..filled]).is_some());
             // A secret may lie across two reads: its beginning is looked at again.
             held = if self.secrets.is_empty() { 0 } else { filled.min(longest - 1) };
             self.buffer.copy_within(filled - held..filled, 0);
@@ -186,7 +190,12 @@ impl Walk<'_> {
 }
 
 /// Removes from `upper` what `layer` does not have, children before parents.
-fn drop_unchanged(records: &dyn Records, upper: &Path, layer: &Tree, paths: Vec<PathBuf>) -> Result<(), Error> {
+fn drop_unchanged(
+    records: &dyn Records,
+    upper: &Path,
+    layer: &Tree,
+    paths: Vec<PathBuf>,
+) -> Result<(), Error> {
     let mut directories: BTreeMap<PathBuf, Arc<farm_tree::Entries>> = BTreeMap::new();
     directories.insert(PathBuf::new(), records.entries(layer.root.record.digest)?);
     let mut dropped = Vec::new();
@@ -207,7 +216,8 @@ fn drop_unchanged(records: &dyn Records, upper: &Path, layer: &Tree, paths: Vec<
     for path in dropped.iter().rev() {
         let full = upper.join(path);
         let metadata = std::fs::symlink_metadata(&full).map_err(Error::io("inspect", &full))?;
-        let removed = if metadata.is_dir() { std::fs::remove_dir(&full) } else { std::fs::remove_file(&full) };
+        let removed =
+            if metadata.is_dir() { std::fs::remove_dir(&full) } else { std::fs::remove_file(&full) };
         removed.map_err(Error::io("remove", &full))?;
     }
     Ok(())
@@ -221,7 +231,8 @@ fn kept_xattrs(path: &Path) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Error> {
         Err(error) => return Err(Error::io("list attributes of", path)(error.into())),
     };
     let mut kept = BTreeMap::new();
-    for name in names[..length].split(|byte| *byte == 0).filter(|name| farm_tree::record::xattr_is_kept(name)) {
+    for name in names[..length].split(|byte| *byte == 0).filter(|name| farm_tree::record::xattr_is_kept(name))
+    {
         if let Some(value) = read_xattr(path, name)? {
             kept.insert(name.to_vec(), value);
         }

@@ -23,7 +23,9 @@ impl Masker {
     pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut needles: Vec<Vec<u8>> = secrets
             .into_iter()
-            .flat_map(|secret| std::iter::once(secret.trim_ascii_end()).chain(secret.split(|byte| *byte == b'\n')))
+            .flat_map(|secret| {
+                std::iter::once(secret.trim_ascii_end()).chain(secret.split(|byte| *byte == b'\n'))
+            })
             .filter(|needle| needle.len() >= SHORTEST)
             .map(<[u8]>::to_vec)
             .collect();
@@ -41,7 +43,8 @@ impl Masker {
         }
         self.held.extend_from_slice(bytes);
         let (mut out, rest) = self.masked();
-        let keep = self.secrets.iter().map(|secret| overlap(&self.held[rest..], secret.needle())).max().unwrap_or(0);
+        let keep =
+            self.secrets.iter().map(|secret| overlap(&self.held[rest..], secret.needle())).max().unwrap_or(0);
         let safe = self.held.len() - keep;
         out.extend_from_slice(&self.held[rest..safe]);
         self.held.drain(..safe);

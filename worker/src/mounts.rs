@@ -54,7 +54,8 @@ pub(crate) fn prepare(
                     Some(farm_tree::Node::Directory(_)) => Stub::Directory,
                     Some(_) => Stub::File,
                     None => {
-                        let message = format!("mount at `{target}`: source `{source}`: no such file or directory");
+                        let message =
+                            format!("mount at `{target}`: source `{source}`: no such file or directory");
                         return Err(Error::User { message, hint: None });
                     }
                 };
@@ -151,7 +152,8 @@ fn fill(store: &Store, cache: &CacheMount, instance: &Instance) -> Result<(), Er
     }
     std::fs::create_dir_all(&making).map_err(Error::io("create cache mount", &making))?;
     seed(store, cache, &making)?;
-    std::os::unix::fs::chown(&making, Some(cache.uid), Some(cache.gid)).map_err(Error::io("change owner of", &making))?;
+    std::os::unix::fs::chown(&making, Some(cache.uid), Some(cache.gid))
+        .map_err(Error::io("change owner of", &making))?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(cache.mode);
     std::fs::set_permissions(&making, mode).map_err(Error::io("change mode of", &making))?;
     std::fs::rename(&making, directory).map_err(Error::io("create cache mount", directory))
@@ -169,9 +171,12 @@ fn seed(store: &Store, cache: &CacheMount, directory: &Path) -> Result<(), Error
     let subtree = farm_tree::Tree { root };
     store.put_tree(&subtree)?;
     let source = store.materialise(&subtree)?;
-    let status = Command::new("cp").args(["-a", "--reflink=auto", "--"]).arg(source.join(".")).arg(directory).status();
+    let status =
+        Command::new("cp").args(["-a", "--reflink=auto", "--"]).arg(source.join(".")).arg(directory).status();
     match status.map_err(Error::io("run `cp` for", directory))? {
         status if status.success() => Ok(()),
-        status => Err(Error::io("seed cache mount", directory)(std::io::Error::other(format!("`cp` failed: {status}")))),
+        status => Err(Error::io("seed cache mount", directory)(std::io::Error::other(format!(
+            "`cp` failed: {status}"
+        )))),
     }
 }

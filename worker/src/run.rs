@@ -34,7 +34,13 @@ type Reports = mpsc::Sender<WorkerMessage>;
 
 impl Runner {
     /// Runs `task` to its end; blocks.
-    pub(crate) fn run(&self, lease: LeaseId, task: &RunTask, cancel: &CancelFlag, reports: &Reports) -> Outcome {
+    pub(crate) fn run(
+        &self,
+        lease: LeaseId,
+        task: &RunTask,
+        cancel: &CancelFlag,
+        reports: &Reports,
+    ) -> Outcome {
         match self.try_run(lease, task, cancel, reports) {
             Ok(outcome) => outcome,
             Err(error) => Outcome::Failure(error.into_failure()),
@@ -76,7 +82,10 @@ impl Runner {
         let secrets: Vec<&[u8]> = prepared.secrets.iter().map(farm_proto::Secret::expose).collect();
         let committed = commit::commit(&self.store, &parent, &scratch.upper(), Mtime(ended), &secrets)?;
         for path in committed.exposed {
-            let message = format!("a secret's value was written to `/{}`, which becomes part of the image", path.display());
+            let message = format!(
+                "a secret's value was written to `/{}`, which becomes part of the image",
+                path.display()
+            );
             let _gone = reports.blocking_send(WorkerMessage::Warned { lease, message });
         }
         let layer = committed.layer.map(|tree| self.store.adopt(&scratch.upper(), &tree)).transpose()?;
@@ -171,7 +180,10 @@ fn user(identity: &Identity) -> User {
 
 /// Addresses were checked where they came in; what is none names nobody.
 fn extra_hosts(task: &RunTask) -> Vec<(String, IpAddr)> {
-    task.extra_hosts.iter().filter_map(|(name, address)| Some((name.clone(), address.parse().ok()?))).collect()
+    task.extra_hosts
+        .iter()
+        .filter_map(|(name, address)| Some((name.clone(), address.parse().ok()?)))
+        .collect()
 }
 
 fn ulimit(ulimit: &op::Ulimit) -> Option<farm_executor::Ulimit> {

@@ -123,7 +123,8 @@ fn registries(config: &Config) -> farm_oci::RegistryConfig {
 }
 
 fn proxies() -> farm_oci::Proxies {
-    let variable = |names: [&str; 2]| names.iter().find_map(|name| std::env::var(name).ok()).filter(|v| !v.is_empty());
+    let variable =
+        |names: [&str; 2]| names.iter().find_map(|name| std::env::var(name).ok()).filter(|v| !v.is_empty());
     farm_oci::Proxies {
         http: variable(["http_proxy", "HTTP_PROXY"]),
         https: variable(["https_proxy", "HTTPS_PROXY"]),

@@ -55,11 +55,18 @@ pub(super) fn parse(text: &str) -> Result<Output, Failure> {
     let (mut kind, mut dest, mut tar) = (None, None, true);
     let (mut compression, mut rewrite_timestamp, mut epoch) = (Compression::Gzip, false, None);
     for field in text.split(',') {
-        let (name, value) = field.split_once('=').ok_or_else(|| invalid("expected NAME=VALUE fields".into()))?;
+        let (name, value) =
+            field.split_once('=').ok_or_else(|| invalid("expected NAME=VALUE fields".into()))?;
         match name {
-            "type" => kind = Some(kind_of(value).ok_or_else(|| invalid(format!("type `{value}` is not supported; there are oci, local and tar")))?),
+            "type" => {
+                kind = Some(kind_of(value).ok_or_else(|| {
+                    invalid(format!("type `{value}` is not supported; there are oci, local and tar"))
+                })?)
+            }
             "dest" | "destination" => dest = Some(value),
-            "tar" => tar = boolean(value).ok_or_else(|| invalid(format!("`{field}`: expected true or false")))?,
+            "tar" => {
+                tar = boolean(value).ok_or_else(|| invalid(format!("`{field}`: expected true or false")))?
+            }
             "rewrite-timestamp" => {
                 rewrite_timestamp =
                     boolean(value).ok_or_else(|| invalid(format!("`{field}`: expected true or false")))?;
@@ -72,10 +79,18 @@ pub(super) fn parse(text: &str) -> Result<Output, Failure> {
                 compression = match value {
                     "gzip" => Compression::Gzip,
                     "uncompressed" => Compression::Uncompressed,
-                    other => return Err(invalid(format!("compression `{other}` is not supported; there are gzip and uncompressed"))),
+                    other => {
+                        return Err(invalid(format!(
+                            "compression `{other}` is not supported; there are gzip and uncompressed"
+                        )));
+                    }
                 }
             }
-            other => return Err(invalid(format!("unknown field `{other}`; there are type, dest, tar, compression, rewrite-timestamp and source-date-epoch"))),
+            other => {
+                return Err(invalid(format!(
+                    "unknown field `{other}`; there are type, dest, tar, compression, rewrite-timestamp and source-date-epoch"
+                )));
+            }
         }
     }
     let kind = kind.ok_or_else(|| invalid("`type` is missing".into()))?;
@@ -130,7 +145,10 @@ mod tests {
     #[test]
     fn a_layout_is_a_tar_unless_told_otherwise() {
         assert_eq!(parse("type=oci,dest=a").unwrap().destination, Destination::File("a".into()));
-        assert_eq!(parse("type=oci,dest=a,tar=false").unwrap().destination, Destination::Directory("a".into()));
+        assert_eq!(
+            parse("type=oci,dest=a,tar=false").unwrap().destination,
+            Destination::Directory("a".into())
+        );
     }
 
     #[test]

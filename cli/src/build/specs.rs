@@ -43,7 +43,9 @@ pub(super) fn secret(text: &str) -> Result<(String, SecretSource), Failure> {
             "src" | "source" => src = Some(value),
             "env" => env = Some(value),
             "type" => kind = Some(value),
-            other => return Err(invalid(&format!("unknown field `{other}`; there are id, src, env and type"))),
+            other => {
+                return Err(invalid(&format!("unknown field `{other}`; there are id, src, env and type")));
+            }
         }
     }
     let id = id.filter(|id| !id.is_empty()).ok_or_else(|| invalid("`id` is missing"))?;
@@ -60,10 +62,11 @@ pub(super) fn secret(text: &str) -> Result<(String, SecretSource), Failure> {
 /// `--ssh default|ID[=SOCKET]`; without a socket `SSH_AUTH_SOCK` is used.
 pub(super) fn ssh(text: &str) -> Result<(String, PathBuf), Failure> {
     let (id, socket) = text.split_once('=').map_or((text, None), |(id, socket)| (id, Some(socket)));
-    let socket = socket.map(PathBuf::from).or_else(|| crate::paths::variable("SSH_AUTH_SOCK")).ok_or_else(|| {
-        Failure::usage(format!("`--ssh {text}`: no socket is given and SSH_AUTH_SOCK is not set"))
-            .with_hint(Some("start an agent with `eval $(ssh-agent)` or give its socket as `ID=SOCKET`"))
-    })?;
+    let socket =
+        socket.map(PathBuf::from).or_else(|| crate::paths::variable("SSH_AUTH_SOCK")).ok_or_else(|| {
+            Failure::usage(format!("`--ssh {text}`: no socket is given and SSH_AUTH_SOCK is not set"))
+                .with_hint(Some("start an agent with `eval $(ssh-agent)` or give its socket as `ID=SOCKET`"))
+        })?;
     Ok((id.to_owned(), socket))
 }
 
@@ -80,7 +83,9 @@ pub(super) fn size(option: &str, text: &str) -> Result<u64, Failure> {
         _ => 64,
     };
     let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1_u64.checked_shl(shift)?));
-    bytes.ok_or_else(|| Failure::usage(format!("`{option} {text}`: expected a number of bytes with k, m or g")))
+    bytes.ok_or_else(|| {
+        Failure::usage(format!("`{option} {text}`: expected a number of bytes with k, m or g"))
+    })
 }
 
 /// `--ulimit NAME=SOFT[:HARD]`; -1 is unlimited.
@@ -150,8 +155,9 @@ fn oci_layout(text: &str, layout: &str) -> Result<ImageSource, Failure> {
         Some((rest, digest)) => (rest.split_once(':').map_or(rest, |(path, _)| path), Some(digest)),
         None => layout.rsplit_once(':').map_or((layout, None), |(path, tag)| (path, Some(tag))),
     };
-    let path = std::fs::canonicalize(path)
-        .map_err(|error| Failure::usage(format!("`--build-context {text}`: cannot read `{path}`: {error}")))?;
+    let path = std::fs::canonicalize(path).map_err(|error| {
+        Failure::usage(format!("`--build-context {text}`: cannot read `{path}`: {error}"))
+    })?;
     let path = path.into_os_string().into_string().map_err(|path| {
         Failure::usage(format!("`--build-context {text}`: `{}` is not UTF-8", path.to_string_lossy()))
     })?;

@@ -34,7 +34,8 @@ impl Plain {
         match event {
             BuildEvent::Planned { steps } => {
                 for (index, step) in steps.iter().enumerate() {
-                    let same_stage = |other: &&farm_model::event::PlannedStep| other.id.stage == step.id.stage;
+                    let same_stage =
+                        |other: &&farm_model::event::PlannedStep| other.id.stage == step.id.stage;
                     let total = steps.iter().filter(same_stage).count();
                     let position = steps[..=index].iter().filter(same_stage).count();
                     let title = format!("[{} {position}/{total}] {}", step.stage, first_line(&step.name));
@@ -47,7 +48,11 @@ impl Plain {
             }
             BuildEvent::LayerPulled { image, bytes, micros } => {
                 let number = self.number();
-                line(&mut out, number, &format!("[pull] {image}: layer of {} {}", size(*bytes), seconds(*micros)));
+                line(
+                    &mut out,
+                    number,
+                    &format!("[pull] {image}: layer of {} {}", size(*bytes), seconds(*micros)),
+                );
             }
             BuildEvent::Started { step } => self.title(&mut out, *step),
             BuildEvent::Cached { step } => {
@@ -171,7 +176,12 @@ fn summary(out: &mut String, stages: &[StageSize], image_bytes: u64) {
             writeln!(out, "{:width$}  {:>8}  {:>8}{mark}", stage.stage, size(stage.bytes), stage.entries);
     }
     let discarded: u64 = stages.iter().filter(|stage| !stage.kept).map(|stage| stage.bytes).sum();
-    let _infallible = writeln!(out, "image of {} unpacked; {} of other stages left behind", size(image_bytes), size(discarded));
+    let _infallible = writeln!(
+        out,
+        "image of {} unpacked; {} of other stages left behind",
+        size(image_bytes),
+        size(discarded)
+    );
 }
 
 #[cfg(test)]

@@ -94,7 +94,8 @@ async fn select(
     stage: &Tree,
     fetched: &[Option<Fetched>],
 ) -> Result<Selected, Error> {
-    let (store, copy, source, stage) = (shared.farm.store.clone(), copy.clone(), source.clone(), stage.clone());
+    let (store, copy, source, stage) =
+        (shared.farm.store.clone(), copy.clone(), source.clone(), stage.clone());
     let fetched = fetched.to_vec();
     blocking(move || {
         let owner = copy.chown.as_ref().map(|spec| owner(&store, &stage, spec)).transpose()?;
@@ -111,7 +112,8 @@ async fn select(
                 }
                 (Source::Url { .. }, Some(fetched)) => {
                     let name = fetched.filename.as_deref().unwrap_or(UNNAMED);
-                    selection.add_file(name, plain(FETCHED_MODE, fetched.modified.unwrap_or(0), fetched.blob))?;
+                    selection
+                        .add_file(name, plain(FETCHED_MODE, fetched.modified.unwrap_or(0), fetched.blob))?;
                 }
                 (Source::Url { .. }, None) => {}
             }
@@ -142,7 +144,12 @@ fn preimage(stage: &Stage, copy: &op::Copy, state: &State, selected: &Selected) 
 }
 
 /// Computes the layer and takes its bytes. None when the context changed meanwhile.
-async fn make(shared: &Shared, copy: &op::Copy, state: &State, mut selected: Selected) -> Result<Option<Tree>, Error> {
+async fn make(
+    shared: &Shared,
+    copy: &op::Copy,
+    state: &State,
+    mut selected: Selected,
+) -> Result<Option<Tree>, Error> {
     let archives = candidates(copy, &selected);
     let blobs: Vec<BlobDigest> = archives.iter().map(|(_, blob)| *blob).collect();
     if let Origin::Context(context) = &copy.from
@@ -157,7 +164,8 @@ async fn make(shared: &Shared, copy: &op::Copy, state: &State, mut selected: Sel
     let origin = copy.from.clone();
     let layer = blocking(move || {
         for (index, blob) in archives {
-            let what = format!("archive `{}`", String::from_utf8_lossy(&selected.selection.items()[index].name));
+            let what =
+                format!("archive `{}`", String::from_utf8_lossy(&selected.selection.items()[index].name));
             let bytes = store.open_blob(&blob)?;
             if let Some(archive) = farm_oci::unpack_archive(bytes, &what, &store, &limits, cancel.clone())? {
                 selected.selection.unpack(index, archive.tree, archive.implied);

@@ -67,7 +67,8 @@ pub(crate) async fn commit(
         Ok((Done { layer: result.layer, created: Some(result.created) }, bytes))
     })
     .await?;
-    let event = BuildEvent::Finished { step: step.id, micros: micros_since(started), usage: fresh.usage, bytes };
+    let event =
+        BuildEvent::Finished { step: step.id, micros: micros_since(started), usage: fresh.usage, bytes };
     shared.reporter.send(event).await;
     Ok(done)
 }

@@ -79,7 +79,8 @@ async fn contents(
         let (store, tree, path) = (shared.farm.store.clone(), stack.merged.clone(), source.clone());
         let found = blocking(move || Ok(resolve::resolve(&store, &tree, path.as_bytes())?)).await?;
         let Some(node) = found.node else {
-            let message = format!("mount at `{}`: source `{source}`: no such file or directory", mount.target);
+            let message =
+                format!("mount at `{}`: source `{source}`: no such file or directory", mount.target);
             return Err(Error::User(message));
         };
         contents.push(Some(content_of(node)));
@@ -99,7 +100,12 @@ enum Ready {
     ContextChanged(farm_model::ContextName),
 }
 
-async fn mounts(shared: &Shared, stage: &Stage, run: &op::Run, stacks: Vec<Option<Stack>>) -> Result<Ready, Error> {
+async fn mounts(
+    shared: &Shared,
+    stage: &Stage,
+    run: &op::Run,
+    stacks: Vec<Option<Stack>>,
+) -> Result<Ready, Error> {
     let mut mounts = Vec::with_capacity(run.mounts.len());
     for (mount, stack) in run.mounts.iter().zip(stacks) {
         let stack = match stack {
@@ -157,7 +163,11 @@ async fn kinds(
         MountKind::Cache { id, sharing, read_only, source, mode, uid, gid, .. } => {
             vec![TaskMountKind::Cache(CacheMount {
                 // What a fresh directory is like is part of its identity: a step never finds one that is not its own.
-                id: format!("{}/{id}/{mode:o}/{uid}:{gid}/{}", shared.farm.scope, seed_identity(stack.as_ref(), source)),
+                id: format!(
+                    "{}/{id}/{mode:o}/{uid}:{gid}/{}",
+                    shared.farm.scope,
+                    seed_identity(stack.as_ref(), source)
+                ),
                 sharing: *sharing,
                 read_only: *read_only,
                 fresh: stage.no_cache,
@@ -172,7 +182,8 @@ async fn kinds(
             let Some(value) = session.secret(id).await? else {
                 return if *required { Err(Error::SecretMissing(id.clone())) } else { Ok(Vec::new()) };
             };
-            let variable = env.iter().map(|name| TaskMountKind::SecretEnv { name: name.clone(), value: value.clone() });
+            let variable =
+                env.iter().map(|name| TaskMountKind::SecretEnv { name: name.clone(), value: value.clone() });
             let mut kinds: Vec<_> = variable.collect();
             if *file {
                 kinds.push(TaskMountKind::Secret { value, mode: *mode, uid: *uid, gid: *gid });

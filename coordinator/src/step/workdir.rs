@@ -33,7 +33,9 @@ pub(crate) async fn workdir(
     let layer = blocking(move || {
         // Whoever USER names may be made only later; until then the directory is root's, as with `docker build`.
         let owner = match copy::owner(&store, &merged, &op.user) {
-            Err(Error::Tree(error)) if matches!(*error, farm_tree::Error::UnknownName { .. }) => Owner::default(),
+            Err(Error::Tree(error)) if matches!(*error, farm_tree::Error::UnknownName { .. }) => {
+                Owner::default()
+            }
             owner => owner?,
         };
         let layer = farm_tree::copy::workdir(&store, &merged, &op.path, owner)?;

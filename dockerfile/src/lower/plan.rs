@@ -94,7 +94,8 @@ struct Found {
 impl Plan {
     pub(super) fn new(ast: &Ast, mut options: Options) -> Result<Self, Error> {
         let (definitions, found) = split(ast)?;
-        let last_stage = found.last().and_then(|stage| stage.from.name.as_ref()).map(|name| name.text.as_str());
+        let last_stage =
+            found.last().and_then(|stage| stage.from.name.as_ref()).map(|name| name.text.as_str());
         let mut globals = globals::platform_arguments(&options, last_stage);
         let mut epoch_span = found.first().map_or(Span::at(1, 1), |stage| stage.span);
         for instruction in &definitions {

@@ -88,12 +88,11 @@ impl Store {
     /// Gives a file inside a layer a second name among the blob files: for a layer directory that is about to go.
     pub(crate) fn rescue_file(&self, blob: &BlobDigest, path: &Path) -> Result<(), Error> {
         let to = self.core.layout.blob(blob);
-        match fs::hard_link(path, &to) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(error).while_doing("link", &to);
-            }
-            _ => {}
+        // Whatever lies there is in no record, or the caller would not have to save this one.
+        if to.symlink_metadata().is_ok() {
+            self.throw_away(&to)?;
         }
+        fs::hard_link(path, &to).while_doing("link", &to)?;
         let key = blob_key(blob);
         let mut batch = self.core.database.batch();
         batch.put(Table::Blobs, &key, &file_row());

@@ -102,6 +102,11 @@ impl Durability {
         })
     }
 
+    /// The identity of this boot.
+    pub(crate) fn boot(&self) -> &str {
+        &self.boot
+    }
+
     /// Reads the markers that an earlier process left; returns those of another boot, whose files cannot be trusted.
     pub(crate) fn restore(&self, database: &Database) -> Result<Vec<Fresh>, Error> {
         let mut lost = Vec::new();

@@ -153,13 +153,14 @@ impl Core {
         Ok(())
     }
 
-    /// Whether the last process closed the store; from now on it counts as not closed.
+    /// Whether the last process closed the store in this boot; from now on it counts as not closed.
     pub(crate) fn take_clean(&self) -> Result<bool, Error> {
-        let clean = self.database.has(Table::Meta, CLEAN)?;
+        let clean = self.database.get(Table::Meta, CLEAN)?;
         let mut batch = self.database.batch();
         batch.delete(Table::Meta, CLEAN);
+        // A power cut may bring the row back; then it is of another boot.
         batch.write(Write::Lazy)?;
-        Ok(clean)
+        Ok(clean.as_deref() == Some(self.durability.boot().as_bytes()))
     }
 }
 
@@ -189,7 +190,8 @@ impl Drop for Closer {
             let _panicked = thread.join();
         }
         let closed = self.core.durability.sync(&self.core.database);
-        let closed = closed.and_then(|()| self.core.database.put(Table::Meta, CLEAN, value().as_bytes()));
+        let boot = self.core.durability.boot().as_bytes();
+        let closed = closed.and_then(|()| self.core.database.put(Table::Meta, CLEAN, boot));
         if let Err(error) = closed {
             tracing::warn!(%error, "cannot close the store cleanly");
         }

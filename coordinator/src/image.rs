@@ -1,12 +1,15 @@
 //! What a finished build adds up to: the image and the sizes of its stages.
 
+use std::collections::BTreeSet;
+
 use farm_model::event::StageSize;
 use farm_model::{BuildEvent, History};
 use farm_oci::{Image, ImageLayer};
 use farm_tree::Tree;
 
 use crate::Error;
-use crate::stage::{ChainLayer, Shared};
+use crate::build::blocking;
+use crate::stage::{ChainLayer, Shared, State};
 
 /// The image and the event that announces it.
 #[derive(Debug)]
@@ -22,7 +25,7 @@ pub(crate) async fn assemble(shared: &Shared) -> Result<Finished, Error> {
     for stage in &shared.graph.stages {
         let root = shared.stage(stage.id).await?.merged.root.record;
         let kept = stage.id == shared.graph.target;
-        stages.push(StageSize { stage: stage.name.clone(), bytes: root.bytes, entries: root.entries, kept });
+        stages.push(StageSize { stage: stage.label(), bytes: root.bytes, entries: root.entries, kept });
     }
     let target = shared.graph.stage(shared.graph.target).ok_or(Error::Cancelled)?;
     let state = shared.stage(target.id).await?;
@@ -35,7 +38,27 @@ pub(crate) async fn assemble(shared: &Shared) -> Result<Finished, Error> {
     };
     let image_bytes = state.merged.root.record.bytes;
     let merged = state.merged.clone();
-    Ok(Finished { image, merged, event: BuildEvent::Completed { stages, image_bytes } })
+    let discarded_bytes = discarded(shared, &state).await?;
+    Ok(Finished { image, merged, event: BuildEvent::Completed { stages, image_bytes, discarded_bytes } })
+}
+
+/// Bytes of the layers that some stage has and `image` has not, each layer once.
+async fn discarded(shared: &Shared, image: &State) -> Result<u64, Error> {
+    let kept: BTreeSet<_> = image.layer_refs().iter().map(|layer| layer.digest).collect();
+    let mut discarded = BTreeSet::new();
+    for stage in &shared.graph.stages {
+        let state = shared.stage(stage.id).await?;
+        discarded.extend(state.layer_refs().iter().map(|layer| layer.digest).filter(|layer| !kept.contains(layer)));
+    }
+    let store = shared.farm.store.clone();
+    blocking(move || {
+        let mut bytes = 0_u64;
+        for layer in discarded {
+            bytes = bytes.saturating_add(store.tree(&layer)?.map_or(0, |tree| tree.root.record.bytes));
+        }
+        Ok(bytes)
+    })
+    .await
 }
 
 /// An image is as old as the newest thing in it, so that the same build gives the same image.

@@ -83,7 +83,7 @@ async fn resolve_all(
 /// The steps that can run or be cached.
 fn planned(graph: &BuildGraph) -> Vec<PlannedStep> {
     let of_stage = |stage: &farm_model::Stage| {
-        let name = stage.name.clone();
+        let name = stage.label();
         let steps = stage.steps.iter().filter(|step| step.op != Op::Metadata);
         steps
             .map(move |step| PlannedStep { id: step.id, stage: name.clone(), name: step.name.clone() })

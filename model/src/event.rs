@@ -85,6 +85,8 @@ pub enum BuildEvent {
         stages: Vec<StageSize>,
         /// Unpacked bytes of the resulting image, base included.
         image_bytes: u64,
+        /// Unpacked bytes of the layers that no longer take part: those of other stages that the image does not have.
+        discarded_bytes: u64,
     },
 }
 

@@ -124,6 +124,13 @@ pub struct Stage {
     pub no_cache: bool,
 }
 
+impl Stage {
+    /// What to call the stage where people read it: its name, else `stage-` and its number.
+    pub fn label(&self) -> String {
+        if self.name == self.id.0.to_string() { format!("stage-{}", self.name) } else { self.name.clone() }
+    }
+}
+
 /// One step: an instruction with everything expanded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {

@@ -74,7 +74,7 @@ impl Plain {
                     let _infallible = writeln!(out, "warning: {}", printable(text.as_bytes()));
                 });
             }
-            BuildEvent::Completed { stages, image_bytes } => summary(&mut out, stages, *image_bytes),
+            BuildEvent::Completed { stages, image_bytes, discarded_bytes } => summary(&mut out, stages, *image_bytes, *discarded_bytes),
         }
         out
     }
@@ -167,7 +167,7 @@ pub(crate) fn size(bytes: u64) -> String {
 }
 
 /// What each stage weighed beside the image.
-fn summary(out: &mut String, stages: &[StageSize], image_bytes: u64) {
+fn summary(out: &mut String, stages: &[StageSize], image_bytes: u64, discarded_bytes: u64) {
     let width = stages.iter().map(|stage| stage.stage.chars().count()).max().unwrap_or(0).max(5);
     let _infallible = writeln!(out, "{:width$}  {:>8}  {:>8}", "STAGE", "SIZE", "ENTRIES");
     for stage in stages {
@@ -175,12 +175,11 @@ fn summary(out: &mut String, stages: &[StageSize], image_bytes: u64) {
         let _infallible =
             writeln!(out, "{:width$}  {:>8}  {:>8}{mark}", stage.stage, size(stage.bytes), stage.entries);
     }
-    let discarded: u64 = stages.iter().filter(|stage| !stage.kept).map(|stage| stage.bytes).sum();
     let _infallible = writeln!(
         out,
-        "image of {} unpacked; {} of other stages left behind",
+        "the image has {} unpacked; {} of other layers were left behind",
         size(image_bytes),
-        size(discarded)
+        size(discarded_bytes)
     );
 }
 

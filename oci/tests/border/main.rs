@@ -7,5 +7,6 @@ mod images;
 mod packing;
 mod pulling;
 mod registries;
+mod server;
 mod support;
 mod unpacking;

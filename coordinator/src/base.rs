@@ -109,17 +109,21 @@ pub(crate) async fn pull(
     });
     let pull = pull_base(&source, resolved, &farm.store, &farm.options.limits, &on_progress);
     tokio::pin!(pull);
+    let report = async |layer: usize| {
+        let bytes = resolved.layers.get(layer).map_or(0, |layer| layer.descriptor.size);
+        let event = BuildEvent::LayerPulled { image: name.clone(), bytes, micros: micros_since(started) };
+        reporter.send(event).await;
+    };
     let base = loop {
         tokio::select! {
             biased;
-            Some(layer) = arrived.recv() => {
-                let bytes = resolved.layers.get(layer).map_or(0, |layer| layer.descriptor.size);
-                let event = BuildEvent::LayerPulled { image: name.clone(), bytes, micros: micros_since(started) };
-                reporter.send(event).await;
-            }
+            Some(layer) = arrived.recv() => report(layer).await,
             base = &mut pull => break base.map_err(|error| named(image, error.into()))?,
         }
     };
+    while let Ok(layer) = arrived.try_recv() {
+        report(layer).await;
+    }
     let (store, merged) = (farm.store.clone(), base.tree.clone());
     blocking(move || Ok(store.put_tree(&merged)?)).await?;
     let layers = base

@@ -34,7 +34,8 @@ impl Error {
             Self::Executor(error) => (blame(error.blame()), error.hint().map(str::to_owned)),
             Self::Io { .. } => (Blame::Environment, None),
             Self::User { hint, .. } => (Blame::User, hint.map(str::to_owned)),
-            Self::Tree(_) | Self::LayerGone(_) => (Blame::Internal, None),
+            Self::Tree(error) => (tree_blame(error), error.hint().map(str::to_owned)),
+            Self::LayerGone(_) => (Blame::Internal, None),
         };
         Failure { blame, message: chain(&self), hint }
     }
@@ -42,6 +43,16 @@ impl Error {
 
 fn environment_if(environment: bool) -> Blame {
     if environment { Blame::Environment } else { Blame::Internal }
+}
+
+/// What the image lacks, or where it leads, is the user's to mend; only records that do not fit together are ours.
+fn tree_blame(error: &farm_tree::Error) -> Blame {
+    use farm_tree::Error as Tree;
+    let ours = matches!(
+        error,
+        Tree::MissingRecord(_) | Tree::Malformed { .. } | Tree::Inconsistent(_) | Tree::Store(_)
+    );
+    if ours { Blame::Internal } else { Blame::User }
 }
 
 fn blame(blame: farm_executor::Blame) -> Blame {

@@ -39,6 +39,11 @@ pub(crate) async fn run(
                 continue;
             }
         };
+        if state.layers.is_empty() {
+            // A worker looks the merged tree up; every other one was kept when it came about.
+            let (store, empty) = (shared.farm.store.clone(), state.merged.clone());
+            blocking(move || Ok(store.put_tree(&empty)?)).await?;
+        }
         let started = Instant::now();
         let task = Task::Run(Box::new(task(run, state, mounts)));
         let outcome = execute(shared, step, task).await?;

@@ -21,6 +21,22 @@ pub(crate) struct Config {
     pub(crate) resolve_ttl: Option<u64>,
     /// How many steps run at once; the number of processors, doubled, when absent.
     pub(crate) slots: Option<usize>,
+    /// What each step may use at most.
+    pub(crate) step_limits: StepLimits,
+}
+
+/// Limits of a step; unlimited where absent.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StepLimits {
+    /// Memory in bytes, page cache included.
+    pub(crate) memory: Option<u64>,
+    /// Processors, such as 1.5.
+    pub(crate) cpus: Option<f64>,
+    /// Processes and threads.
+    pub(crate) pids: Option<u64>,
+    /// Seconds until the step is killed.
+    pub(crate) timeout: Option<u64>,
 }
 
 /// One registry.
@@ -63,6 +79,11 @@ fn merge(config: &mut Config, later: Config) {
     config.registry.extend(later.registry);
     config.resolve_ttl = later.resolve_ttl.or(config.resolve_ttl);
     config.slots = later.slots.or(config.slots);
+    let (limits, later) = (&mut config.step_limits, later.step_limits);
+    limits.memory = later.memory.or(limits.memory);
+    limits.cpus = later.cpus.or(limits.cpus);
+    limits.pids = later.pids.or(limits.pids);
+    limits.timeout = later.timeout.or(limits.timeout);
 }
 
 #[cfg(test)]

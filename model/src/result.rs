@@ -11,6 +11,8 @@ pub enum Exit {
     Signal(u8),
     /// The kernel killed it because its memory limit was reached.
     OutOfMemory,
+    /// It was killed because it ran longer than its time limit.
+    TimedOut,
 }
 
 impl Exit {
@@ -23,8 +25,9 @@ impl Exit {
 impl std::fmt::Display for Exit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Code(code) => write!(f, "exit code: {code}"),
             Self::Signal(signal) => write!(f, "killed by signal {signal}"),
+            Self::TimedOut => f.write_str("killed: it ran longer than its time limit"),
             Self::OutOfMemory => f.write_str("out of memory: killed at its memory limit"),
         }
     }

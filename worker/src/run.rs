@@ -28,6 +28,7 @@ pub(crate) struct Runner {
     pub(crate) network: Arc<NetworkPool>,
     pub(crate) cache_mounts: CacheMounts,
     pub(crate) host_resolv_conf: String,
+    pub(crate) limits: Limits,
 }
 
 type Reports = mpsc::Sender<WorkerMessage>;
@@ -73,7 +74,7 @@ impl Runner {
             farm_executor::Exit::Code(code) => Exit::Code(u8::try_from(code & 0xff).unwrap_or(u8::MAX)),
             farm_executor::Exit::Signal(signal) => Exit::Signal(u8::try_from(signal).unwrap_or(u8::MAX)),
             farm_executor::Exit::OutOfMemory => Exit::OutOfMemory,
-            farm_executor::Exit::TimedOut => Exit::Signal(9),
+            farm_executor::Exit::TimedOut => Exit::TimedOut,
         };
         if !exit.is_success() {
             return Ok(Outcome::UserFailure { exit });
@@ -141,7 +142,7 @@ impl Runner {
             hostname: task.hostname.clone(),
             shm_size: Container::DEFAULT_SHM_SIZE,
             ulimits: task.ulimits.iter().filter_map(ulimit).collect(),
-            limits: Limits::default(),
+            limits: self.limits,
         })
     }
 

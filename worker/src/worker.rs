@@ -17,6 +17,8 @@ use crate::run::Runner;
 pub struct Options {
     /// How many steps run at once.
     pub slots: usize,
+    /// What each step may use at most.
+    pub limits: farm_executor::Limits,
 }
 
 /// A worker over one store and one executor.
@@ -35,7 +37,8 @@ impl Worker {
         options: Options,
     ) -> Self {
         let cache_mounts = CacheMounts::new(store.cache_mounts_root());
-        let runner = Runner { store, executor, network, cache_mounts, host_resolv_conf };
+        let limits = options.limits;
+        let runner = Runner { store, executor, network, cache_mounts, host_resolv_conf, limits };
         Self { runner: Arc::new(runner), slots: Arc::new(Semaphore::new(options.slots.max(1))) }
     }
 

@@ -45,7 +45,7 @@ impl Farm {
             Arc::new(executor),
             Arc::new(NetworkPool::new(slots.min(MOST_NETWORKS_AHEAD))),
             host_resolv_conf(),
-            farm_worker::Options { slots },
+            farm_worker::Options { slots, limits: limits(config) },
         );
         let mut tasks = JoinSet::new();
         tasks.spawn(worker.serve(received, reports));
@@ -102,6 +102,16 @@ fn open_store() -> Result<Store, Failure> {
         let hint = error.hint().map(str::to_owned);
         Failure::environment(chain(&error)).with_hint(hint)
     })
+}
+
+fn limits(config: &Config) -> farm_executor::Limits {
+    let limits = config.step_limits;
+    farm_executor::Limits {
+        memory: limits.memory,
+        cpus: limits.cpus,
+        pids: limits.pids,
+        timeout: limits.timeout.map(Duration::from_secs),
+    }
 }
 
 fn host_resolv_conf() -> String {

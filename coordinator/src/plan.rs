@@ -37,6 +37,7 @@ pub(crate) async fn plan(
         if wanted.is_empty() {
             break;
         }
+        let wanted = wanted.into_iter().map(|image| (prepared.lines_of(&image), image)).collect();
         for (image, resolved) in resolve_all(farm, request, wanted, reporter).await? {
             prepared.provide(&image, base::config(&resolved))?;
             known.insert(known.len(), (image, resolved));
@@ -58,18 +59,23 @@ pub(crate) async fn plan(
     Ok(Plan { graph: lowered.graph, resolved, source_date_epoch: lowered.source_date_epoch })
 }
 
+/// Lines of the Dockerfile.
+type Lines = Option<(u32, u32)>;
+
 /// Resolves several images at once.
 async fn resolve_all(
     farm: &Arc<Farm>,
     request: &Arc<Request>,
-    images: Vec<Image>,
+    images: Vec<(Lines, Image)>,
     reporter: &Reporter,
 ) -> Result<Vec<(Image, Arc<Resolved>)>, Error> {
     let mut tasks = JoinSet::new();
-    for image in images {
+    for (lines, image) in images {
         let (farm, request, reporter) = (Arc::clone(farm), Arc::clone(request), reporter.clone());
         tasks.spawn(async move {
-            let resolved = base::resolve(&farm, &request, &image, &reporter).await?;
+            let resolved = base::resolve(&farm, &request, &image, &reporter).await.map_err(|source| {
+                Error::Step { step: format!("FROM {}", image.source), lines, source: Box::new(source) }
+            })?;
             Ok::<_, Error>((image, resolved))
         });
     }

@@ -96,7 +96,7 @@ fn to_file(path: &Path, write: WriteTo<'_>) -> Result<(), farm_oci::Error> {
 
 /// The output's own epoch, else the build's.
 fn epoch(built: &Built, output: &Output) -> Option<i64> {
-    output.epoch.unwrap_or(built.source_date_epoch)
+    output.epoch.or(built.source_date_epoch)
 }
 
 fn options(built: &Built, output: &Output) -> AssembleOptions {

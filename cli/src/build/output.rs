@@ -13,8 +13,8 @@ pub(super) struct Output {
     pub(super) compression: Compression,
     /// Whether file times are clamped to `SOURCE_DATE_EPOCH`.
     pub(super) rewrite_timestamp: bool,
-    /// `source-date-epoch=`: seconds since the Unix epoch in place of the build's own, or none at all.
-    pub(super) epoch: Option<Option<i64>>,
+    /// `source-date-epoch=`: seconds since the Unix epoch in place of the build's own.
+    pub(super) epoch: Option<i64>,
 }
 
 /// What is written.
@@ -73,7 +73,7 @@ pub(super) fn parse(text: &str) -> Result<Output, Failure> {
             }
             "source-date-epoch" => {
                 let seconds = Some(value).filter(|value| !value.is_empty()).map(str::parse).transpose();
-                epoch = Some(seconds.map_err(|_| invalid(format!("`{field}`: expected seconds")))?);
+                epoch = seconds.map_err(|_| invalid(format!("`{field}`: expected seconds")))?;
             }
             "compression" => {
                 compression = match value {

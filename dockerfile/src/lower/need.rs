@@ -41,6 +41,13 @@ impl Prepared {
         &self.wanted
     }
 
+    /// First and last line of the first `FROM` that starts from `image`, for messages.
+    pub fn lines_of(&self, image: &Image) -> Option<(u32, u32)> {
+        let from_it = |base: &PlannedBase| matches!(base, PlannedBase::Image(base) if base == image);
+        let stage = self.plan.stages.iter().find(|stage| from_it(&stage.base))?;
+        Some((stage.span.line, stage.span.end_line))
+    }
+
     /// Takes the configuration of a wanted image. Its `ONBUILD` triggers may need further images.
     ///
     /// # Errors

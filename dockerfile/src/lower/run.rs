@@ -85,12 +85,13 @@ impl StageBuilder<'_, '_> {
             return Ok(plain(&CommandLine { words: vec![text], form: Form::Shell, heredocs: Vec::new() }));
         }
         let mut shown = Command { remark: Some(summary(&first.content)), ..plain(command) };
-        let script = if first.content.starts_with("#!") {
+        let text = first.chomped();
+        let script = if text.starts_with("#!") {
             let path = format!("{PROGRAMS}/{}", file_name(first, span)?);
-            shown.files.push((path.clone(), first.chomped().into_bytes()));
+            shown.files.push((path.clone(), text.into_bytes()));
             path
         } else {
-            first.chomped()
+            text
         };
         shown.argv = self.shell();
         shown.argv.push(script);

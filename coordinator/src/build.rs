@@ -100,28 +100,32 @@ impl Coordinator {
     }
 }
 
-/// Runs every stage; the first failure ends the others.
+/// Runs every stage; the first failure ends the others. What a worker has finished by then is still recorded: that part of
+/// a step runs where it cannot be aborted.
 async fn run_stages(shared: &Arc<Shared>) -> Result<(), Error> {
     let mut tasks = JoinSet::new();
     for stage in shared.graph.stages.clone() {
         let shared = Arc::clone(shared);
-        tasks.spawn(async move { shared.run(&stage).await.map(drop) });
+        tasks.spawn(async move { shared.run(&stage).await });
     }
-    let mut failure = None;
+    let mut ended = Ok(());
     while let Some(done) = tasks.join_next().await {
         let result = match done {
             Ok(result) => result,
             Err(error) if error.is_cancelled() => Err(Error::Cancelled),
             Err(panic) => Err(Error::Panicked(panic.to_string())),
         };
-        if let Err(error) = result
-            && failure.is_none()
-        {
-            failure = Some(error);
-            tasks.abort_all();
+        match (&ended, &result) {
+            // A stage that waited for one that failed may be heard first; it does not know why.
+            (Ok(()), Err(Error::Cancelled)) => ended = result,
+            (Ok(()) | Err(Error::Cancelled), Err(failure)) if !matches!(failure, Error::Cancelled) => {
+                ended = result;
+                tasks.abort_all();
+            }
+            _ => {}
         }
     }
-    failure.map_or(Ok(()), Err)
+    ended
 }
 
 /// Runs `work` where it may block.

@@ -22,7 +22,7 @@ pub enum Blame {
     Cancelled,
 }
 
-/// Why a build ended without an image. Cloned to every stage that waited for the one that failed.
+/// Why a build ended without an image.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The Dockerfile cannot be built as it is.
@@ -111,6 +111,9 @@ pub enum Error {
     /// A name that a step uses cannot be resolved.
     #[error("{0}")]
     User(String),
+    /// The plan names something that is not in it.
+    #[error("the plan names {0}, which is not in it")]
+    NotPlanned(String),
     /// The step was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -141,7 +144,11 @@ impl Error {
             },
             Self::ClientGone | Self::Cancelled => Blame::Cancelled,
             Self::Context { .. } | Self::State { .. } => Blame::Environment,
-            Self::Store(_) | Self::WorkerGone | Self::ContentGone(_) | Self::Panicked(_) => Blame::Internal,
+            Self::Store(_)
+            | Self::WorkerGone
+            | Self::ContentGone(_)
+            | Self::NotPlanned(_)
+            | Self::Panicked(_) => Blame::Internal,
         }
     }
 
@@ -173,6 +180,7 @@ impl Error {
             | Self::Secret { .. }
             | Self::State { .. }
             | Self::User(_)
+            | Self::NotPlanned(_)
             | Self::Cancelled
             | Self::Panicked(_) => None,
         }

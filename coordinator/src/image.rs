@@ -27,7 +27,8 @@ pub(crate) async fn assemble(shared: &Shared) -> Result<Finished, Error> {
         let kept = stage.id == shared.graph.target;
         stages.push(StageSize { stage: stage.label(), bytes: root.bytes, entries: root.entries, kept });
     }
-    let target = shared.graph.stage(shared.graph.target).ok_or(Error::Cancelled)?;
+    let target =
+        shared.graph.stage(shared.graph.target).ok_or_else(|| Error::NotPlanned("the target".to_owned()))?;
     let state = shared.stage(target.id).await?;
     let mut config = target.config.clone();
     config.created = created(&state.history);
@@ -48,7 +49,9 @@ async fn discarded(shared: &Shared, image: &State) -> Result<u64, Error> {
     let mut discarded = BTreeSet::new();
     for stage in &shared.graph.stages {
         let state = shared.stage(stage.id).await?;
-        discarded.extend(state.layer_refs().iter().map(|layer| layer.digest).filter(|layer| !kept.contains(layer)));
+        discarded.extend(
+            state.layer_refs().iter().map(|layer| layer.digest).filter(|layer| !kept.contains(layer)),
+        );
     }
     let store = shared.farm.store.clone();
     blocking(move || {

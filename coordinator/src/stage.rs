@@ -1,7 +1,8 @@
 //! One stage: its steps in order, each on top of what the ones before left.
 //!
 //! All stages start at once; a step that needs another stage or an image waits for just that. The result of a stage is
-//! published when its last step is done, and whoever waits for it gets it, or the reason why there is none.
+//! published when its last step is done, and whoever waits for it gets it. One that failed says why to the build alone: those
+//! that wait for it are only cancelled, so that the reason is given once and in its own place.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use farm_oci::Resolved;
 use farm_tree::Tree;
 use tokio::sync::{OnceCell, watch};
 
-use crate::build::{Farm, blocking};
+use crate::build::{Farm, blocking, now};
 use crate::context::Contexts;
 use crate::report::Reporter;
 use crate::{Error, Request, base, step};
@@ -48,19 +49,28 @@ impl State {
     }
 }
 
-type Published = Option<Result<Arc<State>, Error>>;
+/// How far a stage is, for those who wait for it.
+#[derive(Clone, Debug)]
+enum Progress {
+    Running,
+    Done(Arc<State>),
+    /// Why is reported once, by the stage itself.
+    Failed,
+}
 
 /// Everything that the stages of one build share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) farm: Arc<Farm>,
+    /// Tells this build from every other one of the same worker.
+    pub(crate) number: u64,
     pub(crate) request: Arc<Request>,
     pub(crate) graph: BuildGraph,
     pub(crate) contexts: Contexts,
     pub(crate) reporter: Reporter,
     resolved: BTreeMap<ImageId, Arc<Resolved>>,
     images: BTreeMap<ImageId, OnceCell<Arc<State>>>,
-    stages: BTreeMap<StageId, watch::Sender<Published>>,
+    stages: BTreeMap<StageId, watch::Sender<Progress>>,
 }
 
 impl Shared {
@@ -73,22 +83,29 @@ impl Shared {
     ) -> Self {
         let images =
             (0..).map(ImageId).zip(&plan.graph.images).map(|(id, _)| (id, OnceCell::new())).collect();
-        let stages = plan.graph.stages.iter().map(|stage| (stage.id, watch::Sender::new(None))).collect();
-        Self { farm, request, graph: plan.graph, contexts, reporter, resolved: plan.resolved, images, stages }
+        let stages =
+            plan.graph.stages.iter().map(|stage| (stage.id, watch::Sender::new(Progress::Running))).collect();
+        let number = u64::try_from(now()).unwrap_or_default();
+        let (graph, resolved) = (plan.graph, plan.resolved);
+        Self { farm, number, request, graph, contexts, reporter, resolved, images, stages }
     }
 
-    /// The result of a stage, once there is one.
+    /// The result of a stage, once there is one; [`Error::Cancelled`] when it failed.
     pub(crate) async fn stage(&self, id: StageId) -> Result<Arc<State>, Error> {
-        let mut published = self.stages.get(&id).ok_or(Error::Cancelled)?.subscribe();
-        let result = published.wait_for(Option::is_some).await.map_err(|_| Error::Cancelled)?;
-        result.clone().ok_or(Error::Cancelled)?
+        let stage = self.stages.get(&id).ok_or_else(|| Error::NotPlanned(format!("stage {}", id.0)))?;
+        let mut progress = stage.subscribe();
+        let ended = progress.wait_for(|progress| !matches!(progress, Progress::Running)).await;
+        match ended.as_deref() {
+            Ok(Progress::Done(state)) => Ok(Arc::clone(state)),
+            Ok(Progress::Running | Progress::Failed) | Err(_) => Err(Error::Cancelled),
+        }
     }
 
     /// An image, pulled when it is asked for first.
     pub(crate) async fn image(&self, id: ImageId) -> Result<Arc<State>, Error> {
         let index = usize::try_from(id.0).unwrap_or(usize::MAX);
         let (Some(cell), Some(image)) = (self.images.get(&id), self.graph.images.get(index)) else {
-            return Err(Error::Cancelled);
+            return Err(Error::NotPlanned(format!("image {}", id.0)));
         };
         let pull = async {
             let resolved = match self.resolved.get(&id) {
@@ -101,10 +118,14 @@ impl Shared {
     }
 
     /// Runs a stage and publishes what it came to.
-    pub(crate) async fn run(&self, stage: &Stage) -> Result<Arc<State>, Error> {
-        let result = self.steps(stage).await.map(Arc::new);
+    pub(crate) async fn run(&self, stage: &Stage) -> Result<(), Error> {
+        let result = self.steps(stage).await;
+        let (progress, result) = match result {
+            Ok(state) => (Progress::Done(Arc::new(state)), Ok(())),
+            Err(error) => (Progress::Failed, Err(error)),
+        };
         if let Some(published) = self.stages.get(&stage.id) {
-            published.send_replace(Some(result.clone()));
+            published.send_replace(progress);
         }
         result
     }

@@ -113,8 +113,8 @@ pub struct CacheMount {
     pub sharing: Sharing,
     /// Whether the command may only read.
     pub read_only: bool,
-    /// Whether what it held is dropped first: `--no-cache`.
-    pub fresh: bool,
+    /// The build that wants what it held to be dropped first, once: `--no-cache`.
+    pub fresh: Option<u64>,
     /// What a fresh directory starts with: a stack of layers, its merged tree, and a path in it.
     pub seed: Option<(Vec<LayerRef>, LayerRef, String)>,
     /// Mode of a fresh directory.

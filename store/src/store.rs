@@ -90,7 +90,7 @@ impl Store {
     }
 
     /// Moves `path`, which is on the store's file system, to where it is deleted in the background.
-    pub(crate) fn throw_away(&self, path: &Path) -> Result<(), Error> {
+    pub fn throw_away(&self, path: &Path) -> Result<(), Error> {
         self.core.layout.throw_away(path)?;
         self.core.durability.trash_filled();
         Ok(())

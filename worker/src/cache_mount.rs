@@ -1,27 +1,47 @@
 //! Cache mounts: directories that outlive a build on its worker.
 //!
 //! A mount is a folder of instances. `shared` steps all use instance 0 at once; a `locked` step has it alone and waits for it; a
-//! `private` step takes the first instance that nobody uses. What a mount holds is never a source of blobs: anybody who
-//! may run a step may change it.
+//! `private` step takes the first instance that nobody uses. A step takes all its mounts in one go, so that two steps never
+//! wait for each other. What a mount holds is never a source of blobs: anybody who may run a step may change it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use farm_executor::CancelFlag;
 use farm_model::op::Sharing;
 use farm_proto::CacheMount;
+use farm_store::Store;
+
+use crate::error::Error;
 
 /// How often a waiting step looks whether it was cancelled.
 const CANCEL_CHECK: Duration = Duration::from_millis(100);
 
 /// The cache mounts of one worker.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct CacheMounts {
-    root: PathBuf,
-    users: Arc<(Mutex<BTreeMap<PathBuf, Use>>, Condvar)>,
+    store: Store,
+    shared: Arc<Shared>,
 }
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    freed: Condvar,
+    /// Held while an instance is made.
+    making: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    users: Users,
+    /// The build for which an instance was emptied last.
+    emptied: BTreeMap<PathBuf, u64>,
+}
+
+type Users = BTreeMap<PathBuf, Use>;
 
 /// Who uses an instance.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,47 +53,133 @@ enum Use {
 /// An instance in use; given back on drop.
 #[derive(Debug)]
 pub(crate) struct Instance {
-    mounts: CacheMounts,
+    shared: Arc<Shared>,
     directory: PathBuf,
-    alone: bool,
 }
 
 impl CacheMounts {
-    pub(crate) fn new(root: PathBuf) -> Self {
-        Self { root, users: Arc::default() }
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store, shared: Arc::default() }
     }
 
-    /// Takes an instance of `mount`, waiting for a locked one. None when the step was cancelled meanwhile.
-    pub(crate) fn take(&self, mount: &CacheMount, cancel: &CancelFlag) -> Option<Instance> {
-        let folder = self.root.join(blake3::hash(mount.id.as_bytes()).to_hex().as_str());
-        let (users, freed) = &*self.users;
-        let mut users = users.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
+    /// Takes an instance of each of `mounts`, waiting until all can be had; two mounts of one id are one instance. What has
+    /// to be fresh is emptied if nobody else uses it. None when the step was cancelled meanwhile.
+    pub(crate) fn take(
+        &self,
+        mounts: &[&CacheMount],
+        cancel: &CancelFlag,
+    ) -> Result<Option<Vec<Arc<Instance>>>, Error> {
+        let root = self.store.cache_mounts_root();
+        let mut state = self.shared.lock();
+        let directories = loop {
             if cancel.is_cancelled() {
-                return None;
+                return Ok(None);
             }
-            if let Some(directory) = claim(&mut users, &folder, mount.sharing) {
-                let alone = matches!(users.get(&directory), Some(Use::Alone | Use::Shared(1)));
-                return Some(Instance { mounts: self.clone(), directory, alone });
+            if let Some((users, directories)) = claim_all(&state.users, &root, mounts) {
+                state.users = users;
+                break directories;
             }
-            users = freed.wait_timeout(users, CANCEL_CHECK).unwrap_or_else(PoisonError::into_inner).0;
+            state =
+                self.shared.freed.wait_timeout(state, CANCEL_CHECK).unwrap_or_else(PoisonError::into_inner).0;
+        };
+        let mut instances: BTreeMap<PathBuf, Arc<Instance>> = BTreeMap::new();
+        for directory in &directories {
+            let instance = || Instance { shared: Arc::clone(&self.shared), directory: directory.clone() };
+            instances.entry(directory.clone()).or_insert_with(|| Arc::new(instance()));
         }
+        // An instance locks the state when it is dropped, and so on an error: the state is let go first.
+        let emptied = mounts
+            .iter()
+            .zip(&directories)
+            .try_for_each(|(mount, directory)| self.empty(&mut state, mount, directory));
+        drop(state);
+        emptied?;
+        Ok(Some(directories.iter().map(|directory| Arc::clone(&instances[directory])).collect()))
+    }
+
+    /// Throws away what an instance held, once a build.
+    fn empty(&self, state: &mut State, mount: &CacheMount, directory: &Path) -> Result<(), Error> {
+        let Some(build) = mount.fresh else { return Ok(()) };
+        let alone = matches!(state.users.get(directory), Some(Use::Alone | Use::Shared(1)));
+        if !alone || state.emptied.get(directory) == Some(&build) {
+            return Ok(());
+        }
+        if directory.exists() {
+            self.store.throw_away(directory)?;
+        }
+        state.emptied.insert(directory.to_path_buf(), build);
+        Ok(())
+    }
+
+    /// Has `make` fill an instance that does not exist yet; others wait for it. It is made under another name first: a
+    /// directory that exists is complete.
+    pub(crate) fn fill(
+        &self,
+        instance: &Instance,
+        make: impl FnOnce(&Path) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let _turn = self.shared.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let directory = instance.directory();
+        if directory.exists() {
+            return Ok(());
+        }
+        let making = directory.with_extension("new");
+        if making.exists() {
+            self.store.throw_away(&making)?;
+        }
+        std::fs::create_dir_all(&making).map_err(Error::io("create cache mount", &making))?;
+        make(&making)?;
+        std::fs::rename(&making, directory).map_err(Error::io("create cache mount", directory))
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn release(&self, directory: &Path) {
-        let (users, freed) = &*self.users;
-        let mut users = users.lock().unwrap_or_else(PoisonError::into_inner);
+        let users = &mut self.lock().users;
         match users.get_mut(directory) {
             Some(Use::Shared(count)) if *count > 1 => *count -= 1,
             _ => {
                 users.remove(directory);
             }
         }
-        freed.notify_all();
+        self.freed.notify_all();
     }
 }
 
-fn claim(users: &mut BTreeMap<PathBuf, Use>, folder: &Path, sharing: Sharing) -> Option<PathBuf> {
+impl Instance {
+    /// The directory, which may not exist yet.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.shared.release(&self.directory);
+    }
+}
+
+/// The instances of all `mounts` and who uses what then; none when one of them cannot be had now.
+fn claim_all(users: &Users, root: &Path, mounts: &[&CacheMount]) -> Option<(Users, Vec<PathBuf>)> {
+    let mut users = users.clone();
+    let mut own: BTreeMap<&str, PathBuf> = BTreeMap::new();
+    // Who wants to be alone comes first: a step that names a mount twice is alone with it if it wants that once.
+    let (shared, alone): (Vec<&CacheMount>, Vec<_>) =
+        mounts.iter().partition(|mount| mount.sharing == Sharing::Shared);
+    for mount in alone.into_iter().chain(shared) {
+        if !own.contains_key(mount.id.as_str()) {
+            let folder = root.join(blake3::hash(mount.id.as_bytes()).to_hex().as_str());
+            own.insert(&mount.id, claim(&mut users, &folder, mount.sharing)?);
+        }
+    }
+    Some((users, mounts.iter().map(|mount| own[mount.id.as_str()].clone()).collect()))
+}
+
+fn claim(users: &mut Users, folder: &Path, sharing: Sharing) -> Option<PathBuf> {
     let first = folder.join("0");
     match (sharing, users.get_mut(&first)) {
         (Sharing::Shared, Some(Use::Shared(count))) => *count += 1,
@@ -94,34 +200,16 @@ fn claim(users: &mut BTreeMap<PathBuf, Use>, folder: &Path, sharing: Sharing) ->
     Some(first)
 }
 
-impl Instance {
-    /// The directory, which may not exist yet.
-    pub(crate) fn directory(&self) -> &Path {
-        &self.directory
-    }
-
-    /// Whether nobody else used it when it was taken.
-    pub(crate) fn is_alone(&self) -> bool {
-        self.alone
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        self.mounts.release(&self.directory);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn mount(sharing: Sharing) -> CacheMount {
+    fn mount(id: &str, sharing: Sharing) -> CacheMount {
         CacheMount {
-            id: "main/x".to_owned(),
+            id: id.to_owned(),
             sharing,
             read_only: false,
-            fresh: false,
+            fresh: None,
             seed: None,
             mode: 0o755,
             uid: 0,
@@ -129,29 +217,90 @@ mod tests {
         }
     }
 
+    fn mounts() -> (tempfile::TempDir, CacheMounts) {
+        let root = tempfile::tempdir().unwrap();
+        let mounts = CacheMounts::new(Store::open(root.path()).unwrap());
+        (root, mounts)
+    }
+
+    fn take(mounts: &CacheMounts, wanted: &[CacheMount]) -> Vec<Arc<Instance>> {
+        let wanted: Vec<&CacheMount> = wanted.iter().collect();
+        mounts.take(&wanted, &CancelFlag::new().unwrap()).unwrap().unwrap()
+    }
+
     #[test]
     fn shared_users_get_one_directory_and_private_ones_their_own() {
-        let mounts = CacheMounts::new(PathBuf::from("/nowhere"));
-        let cancel = CancelFlag::new().unwrap();
-        let take = |sharing| mounts.take(&mount(sharing), &cancel).unwrap();
-        let (a, b) = (take(Sharing::Shared), take(Sharing::Shared));
-        assert_eq!(a.directory(), b.directory());
-        assert_ne!(take(Sharing::Private).directory(), a.directory());
+        let (_root, mounts) = mounts();
+        let a = take(&mounts, &[mount("x", Sharing::Shared)]);
+        let b = take(&mounts, &[mount("x", Sharing::Shared)]);
+        let private = take(&mounts, &[mount("x", Sharing::Private)]);
+        assert_eq!(a[0].directory(), b[0].directory());
+        assert_ne!(private[0].directory(), a[0].directory());
     }
 
     #[test]
     fn a_locked_mount_waits_and_a_cancelled_wait_ends() {
-        let mounts = CacheMounts::new(PathBuf::from("/nowhere"));
-        let cancel = CancelFlag::new().unwrap();
-        let held = mounts.take(&mount(Sharing::Locked), &cancel).unwrap();
+        let (_root, mounts) = mounts();
+        let held = take(&mounts, &[mount("x", Sharing::Locked)]);
         let waiter = std::thread::spawn({
-            let (mounts, cancel) = (mounts.clone(), cancel.clone());
-            move || mounts.take(&mount(Sharing::Locked), &cancel).is_some()
+            let mounts = mounts.clone();
+            move || take(&mounts, &[mount("x", Sharing::Locked)]).len()
         });
         drop(held);
-        assert!(waiter.join().unwrap());
-        let _held = mounts.take(&mount(Sharing::Shared), &cancel).unwrap();
+        assert_eq!(waiter.join().unwrap(), 1);
+        let _held = take(&mounts, &[mount("x", Sharing::Shared)]);
+        let cancel = CancelFlag::new().unwrap();
         cancel.cancel();
-        assert!(mounts.take(&mount(Sharing::Locked), &cancel).is_none());
+        assert!(mounts.take(&[&mount("x", Sharing::Locked)], &cancel).unwrap().is_none());
+    }
+
+    #[test]
+    fn steps_that_lock_the_same_mounts_in_another_order_do_not_wait_for_ever() {
+        let (_root, mounts) = mounts();
+        let threads: Vec<_> = [["a", "b"], ["b", "a"]]
+            .into_iter()
+            .map(|ids| {
+                let mounts = mounts.clone();
+                std::thread::spawn(move || {
+                    for _ in 0..200 {
+                        assert_eq!(take(&mounts, &ids.map(|id| mount(id, Sharing::Locked))).len(), 2);
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+
+    #[test]
+    fn a_step_that_names_a_locked_mount_twice_gets_it_twice() {
+        let (_root, mounts) = mounts();
+        let both = take(&mounts, &[mount("x", Sharing::Shared), mount("x", Sharing::Locked)]);
+        assert_eq!(both[0].directory(), both[1].directory());
+        let cancel = CancelFlag::new().unwrap();
+        cancel.cancel();
+        assert!(mounts.take(&[&mount("x", Sharing::Shared)], &cancel).unwrap().is_none());
+        drop(both);
+        assert_eq!(take(&mounts, &[mount("x", Sharing::Locked)]).len(), 1);
+    }
+
+    #[test]
+    fn a_mount_is_made_once_and_emptied_once_a_build() {
+        let (_root, mounts) = mounts();
+        let fresh = |build| CacheMount { fresh: Some(build), ..mount("x", Sharing::Shared) };
+        let mut made = 0;
+        for build in [1, 1, 2] {
+            let taken = take(&mounts, &[fresh(build)]);
+            mounts
+                .fill(&taken[0], |directory| {
+                    made += 1;
+                    std::fs::write(directory.join("f"), "x").map_err(Error::io("write", directory))
+                })
+                .unwrap();
+            assert!(taken[0].directory().join("f").exists());
+        }
+        assert_eq!(made, 2);
+        let user = take(&mounts, &[mount("x", Sharing::Shared)]);
+        let _other = take(&mounts, &[fresh(3)]);
+        assert!(user[0].directory().join("f").exists(), "it was emptied under a step that uses it");
     }
 }

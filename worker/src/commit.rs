@@ -1,29 +1,38 @@
 //! Turns an overlay's upper directory into the tree of a layer: one pass that hashes files where they lie.
 //!
-//! An upper holds more than a step changed: directories that were copied up on the way, overlay's own attributes, whiteouts
-//! as character devices 0:0 and opaque marks. What equals the parent's tree is dropped, from the tree and from the
-//! directory, so that the directory can be adopted as it stands. Mtimes are clamped to the step's end: a wrong clock inside
-//! a step must not spread.
+//! An upper holds more than a step changed: directories that were copied up on the way, overlay's own attributes,
+//! whiteouts as character devices 0:0, opaque marks, and sockets, which no layer can hold. What is no change is dropped,
+//! from the tree and from the directory, so that the directory can be adopted as it stands. Mtimes are clamped to the
+//! step's end: a wrong clock inside a step must not spread.
 //!
-//! The processes of the step are gone when this runs, so the directory does not change under the walk; nothing is followed
-//! all the same.
+//! The processes of the step are gone when this runs, so the directory does not change under the walk. What they left is
+//! hostile all the same: everything is opened below a handle of the upper, no link is followed, nothing recurses, and no
+//! file is held whole.
+
+mod content;
+mod prune;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, Metadata};
-use std::io::Read as _;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use farm_model::BlobDigest;
-use farm_tree::{Device, DeviceKind, Directory, Mtime, Node, Records, Symlink, Tree, TreeBuilder};
-use memchr::memmem::Finder;
+use farm_tree::{Device, DeviceKind, Directory, Metadata, Mtime, Node, Records, Symlink, Tree, TreeBuilder};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
 
+use crate::commit::content::{Content, Pending, Reader};
 use crate::error::Error;
 
-const OPAQUE: &str = "trusted.overlay.opaque";
-const READ_BUFFER: usize = 256 << 10;
+const OPAQUE: &CStr = c"trusted.overlay.opaque";
+const NANOS: i64 = 1_000_000_000;
+/// How many files are collected before they are hashed together.
+const BATCH: usize = 4096;
+/// How much of an overlong path is worth showing.
+const SHOWN_PATH: usize = 60;
 
 /// What an upper directory came to.
 #[derive(Debug)]
@@ -42,212 +51,209 @@ pub(crate) fn commit(
     end: Mtime,
     secrets: &[&[u8]],
 ) -> Result<Committed, Error> {
+    let root = rustix::fs::openat(CWD, upper, DIRECTORY, Mode::empty())
+        .map_err(|error| Error::io("open", upper)(error.into()))?;
     let mut walk = Walk {
-        upper,
+        place: Place { upper, root },
         end,
-        secrets: secrets.iter().filter(|secret| !secret.is_empty()).map(Finder::new).collect(),
+        reader: Reader::new(secrets),
         builder: TreeBuilder::new(parent.root.metadata.clone()),
-        paths: Vec::new(),
+        pending: Vec::new(),
         links: HashMap::new(),
+        aliases: Vec::new(),
         exposed: Vec::new(),
-        buffer: vec![0; READ_BUFFER],
+        leftovers: Leftovers::None,
     };
     walk.run()?;
-    let Walk { builder, paths, exposed, .. } = walk;
+    let Walk { place, builder, exposed, leftovers, .. } = walk;
     let candidate = builder.finish(records)?;
     let layer = farm_tree::diff::normalise(records, parent, &candidate)?;
-    match &layer {
-        None => {}
-        Some(layer) if layer.root.record == candidate.root.record => {}
-        Some(layer) => drop_unchanged(records, upper, layer, paths)?,
+    if let Some(layer) = &layer
+        && (leftovers == Leftovers::Some || layer.root.record != candidate.root.record)
+    {
+        prune::prune(records, &place, layer)?;
     }
     Ok(Committed { layer, exposed })
 }
 
-struct Walk<'a> {
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+
+/// An upper directory, held open.
+#[derive(Debug)]
+struct Place<'a> {
     upper: &'a Path,
+    root: OwnedFd,
+}
+
+impl Place<'_> {
+    /// Opens what lies at `path`, without following links.
+    fn open(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Error> {
+        let below = if path.is_empty() { b"." } else { path };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        rustix::fs::openat2(
+            &self.root,
+            below,
+            flags | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+            Mode::empty(),
+            resolve,
+        )
+        .map_err(|error| self.failed("open", path, error))
+    }
+
+    fn failed(&self, action: &'static str, path: &[u8], error: Errno) -> Error {
+        Error::io(action, self.upper.join(OsStr::from_bytes(path)))(error.into())
+    }
+}
+
+/// Whether an upper holds what no tree can.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Leftovers {
+    None,
+    Some,
+}
+
+struct Walk<'a> {
+    place: Place<'a>,
     end: Mtime,
-    secrets: Vec<Finder<'a>>,
+    reader: Reader<'a>,
     builder: TreeBuilder,
-    /// Every path that was seen, parents before children.
-    paths: Vec<PathBuf>,
+    /// Regular files that were seen but not read yet.
+    pending: Vec<Pending>,
     /// First path of each inode with several names.
     links: HashMap<(u64, u64), Vec<u8>>,
+    /// Further names, each with the first.
+    aliases: Vec<(Vec<u8>, Vec<u8>)>,
     exposed: Vec<PathBuf>,
-    buffer: Vec<u8>,
+    leftovers: Leftovers,
 }
 
 impl Walk<'_> {
     fn run(&mut self) -> Result<(), Error> {
-        let metadata = std::fs::symlink_metadata(self.upper).map_err(Error::io("inspect", self.upper))?;
-        self.directory(Path::new(""), &metadata)?;
-        let mut pending = vec![PathBuf::new()];
-        while let Some(directory) = pending.pop() {
-            let full = self.upper.join(&directory);
-            for entry in std::fs::read_dir(&full).map_err(Error::io("list", &full))? {
-                let entry = entry.map_err(Error::io("list", &full))?;
-                let path = directory.join(entry.file_name());
-                let metadata = entry.metadata().map_err(Error::io("inspect", self.upper.join(&path)))?;
-                self.entry(&path, &metadata)?;
-                if metadata.is_dir() {
-                    pending.push(path.clone());
+        let mut open = vec![Vec::new()];
+        while let Some(path) = open.pop() {
+            let handle = self.place.open(&path, DIRECTORY)?;
+            self.directory(&path, &handle)?;
+            let failed = |error| self.place.failed("list", &path, error);
+            for entry in Dir::read_from(&handle).map_err(failed)? {
+                let entry = entry.map_err(|error| self.place.failed("list", &path, error))?;
+                let name = entry.file_name();
+                if matches!(name.to_bytes(), b"." | b"..") {
+                    continue;
                 }
-                self.paths.push(path);
+                let child = join(&path, name.to_bytes())?;
+                let stat = rustix::fs::statat(&handle, name, AtFlags::SYMLINK_NOFOLLOW)
+                    .map_err(|error| self.place.failed("inspect", &child, error))?;
+                if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                    open.push(child);
+                } else {
+                    self.entry(&handle, name, child, &stat)?;
+                }
+            }
+        }
+        self.flush()?;
+        for (path, first) in std::mem::take(&mut self.aliases) {
+            self.builder.hard_link(&path, &first)?;
+        }
+        Ok(())
+    }
+
+    fn directory(&mut self, path: &[u8], handle: &OwnedFd) -> Result<(), Error> {
+        let failed = |error| self.place.failed("inspect", path, error);
+        let stat = rustix::fs::fstat(handle).map_err(failed)?;
+        let mark = content::attribute(handle, OPAQUE).map_err(failed)?;
+        let xattrs = content::kept_attributes(handle).map_err(failed)?;
+        let metadata = Metadata { xattrs, ..self.metadata(&stat) };
+        let opaque = mark.as_deref() == Some(b"y");
+        Ok(self.builder.insert(path, Node::Directory(Directory { opaque, ..Directory::empty(metadata) }))?)
+    }
+
+    /// Anything but a directory. No attribute that a tree keeps can be on what is not a regular file.
+    fn entry(&mut self, parent: &OwnedFd, name: &CStr, path: Vec<u8>, stat: &Stat) -> Result<(), Error> {
+        let metadata = self.metadata(stat);
+        let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => return self.file(path, stat, metadata),
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(parent, name, Vec::new())
+                    .map_err(|error| self.place.failed("read link", &path, error))?;
+                let node = Node::Symlink(Symlink { metadata, target: target.into_bytes() });
+                return Ok(self.builder.insert(&path, node)?);
+            }
+            FileType::CharacterDevice if stat.st_rdev == 0 => return Ok(self.builder.whiteout(&path)?),
+            FileType::CharacterDevice => DeviceKind::Character { major, minor },
+            FileType::BlockDevice => DeviceKind::Block { major, minor },
+            FileType::Fifo => DeviceKind::Fifo,
+            FileType::Socket | FileType::Directory | FileType::Unknown => {
+                // A socket outlives the process that bound it but means nothing without it; no tar can carry one.
+                self.leftovers = Leftovers::Some;
+                return Ok(());
+            }
+        };
+        Ok(self.builder.insert(&path, Node::Device(Device { metadata, kind }))?)
+    }
+
+    fn file(&mut self, path: Vec<u8>, stat: &Stat, metadata: Metadata) -> Result<(), Error> {
+        if stat.st_nlink > 1 {
+            if let Some(first) = self.links.get(&(stat.st_dev, stat.st_ino)) {
+                self.aliases.push((path, first.clone()));
+                return Ok(());
+            }
+            self.links.insert((stat.st_dev, stat.st_ino), path.clone());
+        }
+        let size = u64::try_from(stat.st_size).unwrap_or_default();
+        self.pending.push(Pending { path, metadata, size });
+        if self.pending.len() >= BATCH { self.flush() } else { Ok(()) }
+    }
+
+    /// Reads the files that wait for it.
+    fn flush(&mut self) -> Result<(), Error> {
+        let pending = std::mem::take(&mut self.pending);
+        let contents = self.reader.read_all(&self.place, &pending)?;
+        for (Pending { path, metadata, .. }, Content { blob, xattrs, exposes }) in
+            pending.into_iter().zip(contents)
+        {
+            let metadata = Metadata { xattrs, ..metadata };
+            let file = farm_tree::File { metadata, blob, hard_link: None };
+            self.builder.insert(&path, Node::File(file))?;
+            if exposes {
+                self.exposed.push(PathBuf::from(OsStr::from_bytes(&path)));
             }
         }
         Ok(())
     }
 
-    fn entry(&mut self, path: &Path, metadata: &Metadata) -> Result<(), Error> {
-        let name = path.as_os_str().as_bytes();
-        let kind = metadata.file_type();
-        let device = |kind| Node::Device(Device { metadata: farm_tree::Metadata::default(), kind });
-        let (major, minor) = (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev()));
-        let mut node = if kind.is_dir() {
-            return self.directory(path, metadata);
-        } else if kind.is_file() {
-            return self.file(path, metadata);
-        } else if kind.is_symlink() {
-            let full = self.upper.join(path);
-            let target = std::fs::read_link(&full).map_err(Error::io("read link", &full))?;
-            Node::Symlink(Symlink {
-                metadata: farm_tree::Metadata::default(),
-                target: target.into_os_string().into_vec(),
-            })
-        } else if kind.is_char_device() && metadata.rdev() == 0 {
-            return Ok(self.builder.whiteout(name)?);
-        } else if kind.is_char_device() {
-            device(DeviceKind::Character { major, minor })
-        } else if kind.is_block_device() {
-            device(DeviceKind::Block { major, minor })
-        } else if kind.is_fifo() {
-            device(DeviceKind::Fifo)
-        } else {
-            // A socket outlives the process that bound it but means nothing without it; no tar can carry one.
-            return Ok(());
-        };
-        *node.metadata_mut() = self.metadata(path, metadata)?;
-        Ok(self.builder.insert(name, node)?)
-    }
-
-    fn directory(&mut self, path: &Path, metadata: &Metadata) -> Result<(), Error> {
-        let opaque = read_xattr(&self.upper.join(path), OPAQUE)?.is_some_and(|value| value == b"y");
-        let directory = Directory { opaque, ..Directory::empty(self.metadata(path, metadata)?) };
-        Ok(self.builder.insert(path.as_os_str().as_bytes(), Node::Directory(directory))?)
-    }
-
-    fn file(&mut self, path: &Path, metadata: &Metadata) -> Result<(), Error> {
-        let name = path.as_os_str().as_bytes();
-        if metadata.nlink() > 1 {
-            if let Some(first) = self.links.get(&(metadata.dev(), metadata.ino())) {
-                return Ok(self.builder.hard_link(name, first)?);
-            }
-            self.links.insert((metadata.dev(), metadata.ino()), name.to_vec());
-        }
-        let blob = self.hash(path)?;
-        let file = farm_tree::File { metadata: self.metadata(path, metadata)?, blob, hard_link: None };
-        Ok(self.builder.insert(name, Node::File(file))?)
-    }
-
-    fn hash(&mut self, path: &Path) -> Result<BlobDigest, Error> {
-        let full = self.upper.join(path);
-        let mut file = File::open(&full).map_err(Error::io("open", &full))?;
-        let longest = self.secrets.iter().map(|secret| secret.needle().len()).max().unwrap_or(1);
-        let (mut hasher, mut size, mut held) = (blake3::Hasher::new(), 0, 0);
-        let mut exposed = false;
-        self.buffer.resize(READ_BUFFER.max(longest * 2), 0);
-        loop {
-            let count = file.read(&mut self.buffer[held..]).map_err(Error::io("read", &full))?;
-            if count == 0 {
-                break;
-            }
-            hasher.update(&self.buffer[held..held + count]);
-            size += count as u64;
-            let filled = held + count;
-            exposed =
-                exposed || self.secrets.iter().any(|secret| secret.find(&self.buffer[..filled]).is_some());
-            // A secret may lie across two reads: its beginning is looked at again.
-            held = if self.secrets.is_empty() { 0 } else { filled.min(longest - 1) };
-            self.buffer.copy_within(filled - held..filled, 0);
-        }
-        if exposed {
-            self.exposed.push(path.to_path_buf());
-        }
-        Ok(BlobDigest { hash: *hasher.finalize().as_bytes(), size })
-    }
-
-    fn metadata(&self, path: &Path, metadata: &Metadata) -> Result<farm_tree::Metadata, Error> {
-        let mode = if metadata.is_symlink() { 0o777 } else { metadata.mode() & 0o7777 };
-        let nanos = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
-        Ok(farm_tree::Metadata {
+    fn metadata(&self, stat: &Stat) -> Metadata {
+        let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+        let mode = if is_link { 0o777 } else { stat.st_mode & 0o7777 };
+        Metadata {
             mode: u16::try_from(mode).expect("twelve bits fit"),
-            uid: metadata.uid(),
-            gid: metadata.gid(),
-            mtime: Mtime(nanos).min(self.end),
-            xattrs: kept_xattrs(&self.upper.join(path))?,
-        })
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            mtime: mtime(stat).min(self.end),
+            xattrs: BTreeMap::new(),
+        }
     }
 }
 
-/// Removes from `upper` what `layer` does not have, children before parents.
-fn drop_unchanged(
-    records: &dyn Records,
-    upper: &Path,
-    layer: &Tree,
-    paths: Vec<PathBuf>,
-) -> Result<(), Error> {
-    let mut directories: BTreeMap<PathBuf, Arc<farm_tree::Entries>> = BTreeMap::new();
-    directories.insert(PathBuf::new(), records.entries(layer.root.record.digest)?);
-    let mut dropped = Vec::new();
-    let mut by_depth = paths;
-    by_depth.sort();
-    for path in by_depth {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
-        let entry = directories.get(parent).and_then(|entries| entries.get(name.as_bytes()));
-        match entry {
-            None => dropped.push(path),
-            Some(farm_tree::Entry::Node(Node::Directory(directory))) => {
-                let entries = records.entries(directory.record.digest)?;
-                directories.insert(path, entries);
-            }
-            Some(farm_tree::Entry::Node(_) | farm_tree::Entry::Whiteout) => {}
-        }
-    }
-    for path in dropped.iter().rev() {
-        let full = upper.join(path);
-        let metadata = std::fs::symlink_metadata(&full).map_err(Error::io("inspect", &full))?;
-        let removed =
-            if metadata.is_dir() { std::fs::remove_dir(&full) } else { std::fs::remove_file(&full) };
-        removed.map_err(Error::io("remove", &full))?;
-    }
-    Ok(())
+/// A time that no 64 bits of nanoseconds hold is the nearest that they do.
+fn mtime(stat: &Stat) -> Mtime {
+    let nanos = i64::try_from(stat.st_mtime_nsec).unwrap_or_default();
+    Mtime(stat.st_mtime.saturating_mul(NANOS).saturating_add(nanos))
 }
 
-fn kept_xattrs(path: &Path) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Error> {
-    let mut names = [0_u8; 4096];
-    let length = match rustix::fs::llistxattr(path, &mut names) {
-        Ok(length) => length,
-        Err(rustix::io::Errno::OPNOTSUPP) => 0,
-        Err(error) => return Err(Error::io("list attributes of", path)(error.into())),
-    };
-    let mut kept = BTreeMap::new();
-    for name in names[..length].split(|byte| *byte == 0).filter(|name| farm_tree::record::xattr_is_kept(name))
-    {
-        if let Some(value) = read_xattr(path, name)? {
-            kept.insert(name.to_vec(), value);
-        }
+/// The path of `name` in `directory`, unless a tree cannot hold it: a step can nest deeper than any path is long.
+fn join(directory: &[u8], name: &[u8]) -> Result<Vec<u8>, Error> {
+    let path = if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() };
+    let depth = path.iter().filter(|byte| **byte == b'/').count() + 1;
+    if path.len() < farm_tree::path::MAX_PATH && depth <= farm_tree::path::MAX_DEPTH {
+        return Ok(path);
     }
-    Ok(kept)
-}
-
-fn read_xattr(path: &Path, name: impl rustix::path::Arg) -> Result<Option<Vec<u8>>, Error> {
-    let mut value = vec![0; 64 << 10];
-    match rustix::fs::lgetxattr(path, name, &mut value) {
-        Ok(length) => {
-            value.truncate(length);
-            Ok(Some(value))
-        }
-        Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP) => Ok(None),
-        Err(error) => Err(Error::io("read attribute of", path)(error.into())),
-    }
+    let shown = String::from_utf8_lossy(&path[..path.len().min(SHOWN_PATH)]).into_owned();
+    Err(Error::User {
+        message: format!(
+            "the command left a path that is longer or deeper than an image can hold: `/{shown}…`"
+        ),
+        hint: Some("remove it before the command ends"),
+    })
 }

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use farm_executor::{Access, CancelFlag, Mount, MountKind, OverlayAccess, Secret};
 use farm_proto::{CacheMount, RunTask, TaskMountKind};
 use farm_store::{Scratch, Store};
-use farm_tree::{File, Metadata, Mtime, Node, TreeBuilder};
+use farm_tree::select::{Adjustment, Item, Options, Selection, What};
+use farm_tree::{DirectoryRef, File, Metadata, Mtime, Node, TreeBuilder};
 
 use crate::cache_mount::{CacheMounts, Instance};
 use crate::error::Error;
@@ -31,7 +33,7 @@ pub(crate) struct Prepared {
     /// What has to exist in the root file system.
     pub(crate) targets: Vec<(String, Stub)>,
     /// Given back when the step ends.
-    pub(crate) instances: Vec<Instance>,
+    pub(crate) instances: Vec<Arc<Instance>>,
     /// Removed when the step ends.
     pub(crate) scratches: Vec<Scratch>,
 }
@@ -44,6 +46,9 @@ pub(crate) fn prepare(
     cancel: &CancelFlag,
 ) -> Result<Option<Prepared>, Error> {
     let mut prepared = Prepared::default();
+    let wanted: Vec<&CacheMount> = task.mounts.iter().filter_map(|mount| cache_of(&mount.kind)).collect();
+    let Some(instances) = caches.take(&wanted, cancel)? else { return Ok(None) };
+    let mut taken = instances.iter();
     for mount in &task.mounts {
         let target = mount.target.as_str();
         match &mount.kind {
@@ -71,11 +76,10 @@ pub(crate) fn prepare(
                 prepared.add(target, stub, MountKind::Overlay { lowers, subpath: source.clone(), access });
             }
             TaskMountKind::Cache(cache) => {
-                let Some(instance) = caches.take(cache, cancel) else { return Ok(None) };
-                fill(store, cache, &instance)?;
+                let instance = taken.next().expect("an instance was taken for each mount");
+                caches.fill(instance, |directory| fill(store, cache, directory))?;
                 let access = if cache.read_only { Access::ReadOnly } else { Access::ReadWrite };
                 let source = instance.directory().to_path_buf();
-                prepared.instances.push(instance);
                 prepared.add(target, Stub::Directory, MountKind::Bind { source, access });
             }
             TaskMountKind::Tmpfs { size } => {
@@ -92,6 +96,12 @@ pub(crate) fn prepare(
                     message: format!("the secret for variable `{name}` is not UTF-8 text"),
                     hint: Some("mount it as a file instead: leave out `env=`"),
                 })?;
+                // Refused here already: later nobody knows that the text must not be shown.
+                if text.contains('\0') {
+                    let message = format!("the secret for variable `{name}` contains a zero byte");
+                    let hint = Some("mount it as a file instead: leave out `env=`");
+                    return Err(Error::User { message, hint });
+                }
                 prepared.secrets.push(value.clone());
                 prepared.env.push((name.clone(), text));
             }
@@ -110,10 +120,20 @@ pub(crate) fn prepare(
     {
         prepared.add(SHM, Stub::Directory, MountKind::Tmpfs { size: Some(size), mode: TMPFS_MODE });
     }
+    prepared.instances = instances;
     Ok(Some(prepared))
 }
 
+fn cache_of(kind: &TaskMountKind) -> Option<&CacheMount> {
+    if let TaskMountKind::Cache(cache) = kind { Some(cache) } else { None }
+}
+
 impl Prepared {
+    /// Gives back what only a running command needs, and keeps the secrets.
+    pub(crate) fn release(self) -> Vec<farm_proto::Secret> {
+        self.secrets
+    }
+
     fn add(&mut self, target: &str, stub: Stub, kind: MountKind) {
         // What lies inside an earlier mount, or in /dev and its like, is made there by the executor.
         let covered = |earlier: &Mount| Path::new(target).starts_with(&earlier.target);
@@ -136,27 +156,13 @@ fn script(store: &Store, bytes: &[u8]) -> Result<MountKind, Error> {
     Ok(MountKind::Overlay { lowers, subpath: SCRIPT.to_owned(), access: OverlayAccess::ReadOnly })
 }
 
-/// Makes an instance that does not exist, or that `--no-cache` asks to start anew.
-fn fill(store: &Store, cache: &CacheMount, instance: &Instance) -> Result<(), Error> {
-    let directory = instance.directory();
-    if directory.exists() {
-        if !(cache.fresh && instance.is_alone()) {
-            return Ok(());
-        }
-        std::fs::remove_dir_all(directory).map_err(Error::io("empty cache mount", directory))?;
-    }
-    // Made under another name first: a directory that exists is complete.
-    let making = directory.with_extension("new");
-    if making.exists() {
-        std::fs::remove_dir_all(&making).map_err(Error::io("empty cache mount", &making))?;
-    }
-    std::fs::create_dir_all(&making).map_err(Error::io("create cache mount", &making))?;
-    seed(store, cache, &making)?;
-    std::os::unix::fs::chown(&making, Some(cache.uid), Some(cache.gid))
-        .map_err(Error::io("change owner of", &making))?;
+/// Makes a fresh instance of a cache mount in an empty directory.
+fn fill(store: &Store, cache: &CacheMount, directory: &Path) -> Result<(), Error> {
+    seed(store, cache, directory)?;
+    std::os::unix::fs::chown(directory, Some(cache.uid), Some(cache.gid))
+        .map_err(Error::io("change owner of", directory))?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(cache.mode);
-    std::fs::set_permissions(&making, mode).map_err(Error::io("change mode of", &making))?;
-    std::fs::rename(&making, directory).map_err(Error::io("create cache mount", directory))
+    std::fs::set_permissions(directory, mode).map_err(Error::io("change mode of", directory))
 }
 
 /// Copies what a fresh instance starts with.
@@ -168,15 +174,31 @@ fn seed(store: &Store, cache: &CacheMount, directory: &Path) -> Result<(), Error
         let message = format!("cache mount `{}`: source `{path}` is not a directory", cache.id);
         return Err(Error::User { message, hint: None });
     };
-    let subtree = farm_tree::Tree { root };
+    let record = if root.record.linked == 0 { root.record } else { relinked(store, &tree, path)? };
+    let subtree = farm_tree::Tree { root: farm_tree::Directory { record, ..root } };
     store.put_tree(&subtree)?;
     let source = store.materialise(&subtree)?;
-    let status =
-        Command::new("cp").args(["-a", "--reflink=auto", "--"]).arg(source.join(".")).arg(directory).status();
-    match status.map_err(Error::io("run `cp` for", directory))? {
-        status if status.success() => Ok(()),
-        status => Err(Error::io("seed cache mount", directory)(std::io::Error::other(format!(
-            "`cp` failed: {status}"
-        )))),
+    let mut copy = Command::new("cp");
+    copy.args(["-a", "--reflink=auto", "--"]).arg(source.join(".")).arg(directory);
+    let output = copy.output().map_err(Error::io("run `cp` for", directory))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let reason = std::io::Error::other(format!("`cp` failed with {}: {}", output.status, said.trim()));
+    Err(Error::io("seed cache mount", directory)(reason))
+}
+
+/// The directory `path` of `tree` on its own: files with several names are named from there.
+fn relinked(store: &Store, tree: &farm_tree::Tree, path: &str) -> Result<DirectoryRef, Error> {
+    let mut selection = Selection::new(Adjustment::default());
+    let literal: String = path
+        .chars()
+        .flat_map(|char| matches!(char, '*' | '?' | '[' | '\\').then_some('\\').into_iter().chain([char]))
+        .collect();
+    selection.add_path(store, tree, &literal, &Options::default())?;
+    match selection.items() {
+        [Item { what: What::Contents { record, .. }, .. }] => Ok(*record),
+        _ => Err(farm_tree::Error::NotFound(path.to_owned()).into()),
     }
 }

@@ -5,19 +5,40 @@
 //! touched by us, and nothing has to be told apart or taken out again at commit. The same image and targets give the same
 //! stub layer, which is kept like any other.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use farm_model::result::LayerRef;
 use farm_store::Store;
 use farm_tree::{Directory, File, Metadata, Node, Tree, TreeBuilder, resolve};
+use rustix::fs::{CWD, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 
 use crate::error::Error;
+
+const NANOS: i64 = 1_000_000_000;
 
 /// What a mount needs below it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Stub {
     Directory,
     File,
+}
+
+/// Makes an empty upper directory look like the root below it: its own mode, owner and time are what a step sees as those
+/// of `/`, and what commit finds changed.
+pub(crate) fn dress(upper: &Path, root: &Metadata) -> Result<(), Error> {
+    let failed = |error: rustix::io::Errno| Error::io("set the attributes of", upper)(error.into());
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let handle = rustix::fs::openat(CWD, upper, flags, Mode::empty()).map_err(failed)?;
+    rustix::fs::fchown(&handle, Some(Uid::from_raw(root.uid)), Some(Gid::from_raw(root.gid)))
+        .map_err(failed)?;
+    rustix::fs::fchmod(&handle, Mode::from_raw_mode(u32::from(root.mode))).map_err(failed)?;
+    for (name, value) in &root.xattrs {
+        rustix::fs::fsetxattr(&handle, name.as_slice(), value, XattrFlags::empty()).map_err(failed)?;
+    }
+    let time =
+        Timespec { tv_sec: root.mtime.0.div_euclid(NANOS), tv_nsec: root.mtime.0.rem_euclid(NANOS) as _ };
+    let times = Timestamps { last_access: time, last_modification: time };
+    rustix::fs::futimens(&handle, &times).map_err(failed)
 }
 
 /// The directories of a stack of layers, topmost first, made where they are missing. Never fewer than two: overlayfs wants

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use farm_executor::{CancelFlag, Container, Executor, Limits, Network, NetworkPool, User};
 use farm_model::event::Stream;
+use farm_model::result::LayerRef;
 use farm_model::{Exit, Usage, op};
 use farm_proto::{LeaseId, Outcome, RunTask, WorkerMessage};
 use farm_store::Store;
@@ -30,6 +31,9 @@ pub(crate) struct Runner {
     pub(crate) host_resolv_conf: String,
     pub(crate) limits: Limits,
 }
+
+/// Files with a secret in them that are named one by one.
+const MOST_WARNINGS: usize = 10;
 
 type Reports = mpsc::Sender<WorkerMessage>;
 
@@ -63,6 +67,7 @@ impl Runner {
             return Ok(Outcome::Cancelled);
         };
         let scratch = self.store.scratch()?;
+        rootfs::dress(&scratch.upper(), &parent.root.metadata)?;
         let container = self.container(lease, task, &parent, &prepared, &scratch)?;
         // A coordinator that is gone takes no reports; it also cancels.
         let _gone = reports.blocking_send(WorkerMessage::Started { lease });
@@ -80,17 +85,32 @@ impl Runner {
             return Ok(Outcome::UserFailure { exit });
         }
         let ended = now();
-        let secrets: Vec<&[u8]> = prepared.secrets.iter().map(farm_proto::Secret::expose).collect();
-        let committed = commit::commit(&self.store, &parent, &scratch.upper(), Mtime(ended), &secrets)?;
-        for path in committed.exposed {
-            let message = format!(
-                "a secret's value was written to `/{}`, which becomes part of the image",
-                path.display()
-            );
+        // The process is gone: its cache mounts are free before its files are read.
+        let secrets = prepared.release();
+        let layer = self.commit(lease, &parent, &scratch, Mtime(ended), &secrets, reports)?;
+        Ok(Outcome::Success { layer, usage, ended })
+    }
+
+    /// Makes a layer of what the command left in `scratch`.
+    fn commit(
+        &self,
+        lease: LeaseId,
+        parent: &Tree,
+        scratch: &farm_store::Scratch,
+        ended: Mtime,
+        secrets: &[farm_proto::Secret],
+        reports: &Reports,
+    ) -> Result<Option<LayerRef>, Error> {
+        let secrets: Vec<&[u8]> = secrets.iter().map(farm_proto::Secret::expose).collect();
+        let committed = commit::commit(&self.store, parent, &scratch.upper(), ended, &secrets)?;
+        let more = committed.exposed.len().saturating_sub(MOST_WARNINGS);
+        let which = committed.exposed.iter().take(MOST_WARNINGS).map(|path| format!("`/{}`", path.display()));
+        let which = which.chain((more > 0).then(|| format!("{more} more files")));
+        for file in which {
+            let message = format!("a secret's value was written to {file}, which becomes part of the image");
             let _gone = reports.blocking_send(WorkerMessage::Warned { lease, message });
         }
-        let layer = committed.layer.map(|tree| self.store.adopt(&scratch.upper(), &tree)).transpose()?;
-        Ok(Outcome::Success { layer, usage, ended })
+        Ok(committed.layer.map(|tree| self.store.adopt(&scratch.upper(), &tree)).transpose()?)
     }
 
     fn container(

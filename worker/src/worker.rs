@@ -36,7 +36,7 @@ impl Worker {
         host_resolv_conf: String,
         options: Options,
     ) -> Self {
-        let cache_mounts = CacheMounts::new(store.cache_mounts_root());
+        let cache_mounts = CacheMounts::new(store.clone());
         let limits = options.limits;
         let runner = Runner { store, executor, network, cache_mounts, host_resolv_conf, limits };
         Self { runner: Arc::new(runner), slots: Arc::new(Semaphore::new(options.slots.max(1))) }

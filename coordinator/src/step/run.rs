@@ -175,7 +175,7 @@ async fn kinds(
                 ),
                 sharing: *sharing,
                 read_only: *read_only,
-                fresh: stage.no_cache,
+                fresh: stage.no_cache.then_some(shared.number),
                 seed: stack.map(|stack| (stack.layers, stack.merged.layer_ref(), source.clone())),
                 mode: *mode,
                 uid: *uid,

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::context::Contexts;
+use crate::flight::Flights;
 use crate::key::ValueKey;
 use crate::link::WorkerLink;
 use crate::report::Reporter;
@@ -38,6 +39,7 @@ pub(crate) struct Farm {
     pub(crate) registry: Arc<Client>,
     pub(crate) worker: WorkerLink,
     pub(crate) values: ValueKey,
+    pub(crate) flights: Flights,
     pub(crate) options: Options,
 }
 
@@ -78,7 +80,8 @@ impl Coordinator {
         let epoch = u64::try_from(now()).unwrap_or_default();
         let worker = WorkerLink::new(epoch, commands, reports);
         let scope = Scope::main();
-        Ok(Self { farm: Arc::new(Farm { store, scope, registry, worker, values, options }) })
+        let flights = Flights::default();
+        Ok(Self { farm: Arc::new(Farm { store, scope, registry, worker, values, flights, options }) })
     }
 
     /// Builds what `request` asks for. Dropping the future cancels the build; finished steps stay recorded.

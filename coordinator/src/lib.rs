@@ -10,6 +10,7 @@ mod base;
 mod build;
 mod context;
 mod error;
+mod flight;
 mod image;
 mod key;
 mod link;

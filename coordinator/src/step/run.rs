@@ -29,6 +29,7 @@ pub(crate) async fn run(
         let contents = contents(shared, run, &stacks).await?;
         let preimage = Preimage::new("run", state.merged.content_digest(), &stage.platform);
         let preimage = key::of_run(preimage, run, &contents, &shared.farm.values);
+        let _flight = shared.farm.flights.enter(preimage.key()).await;
         if let Some(done) = record::look_up(shared, stage, step, preimage.key()).await? {
             return Ok(done);
         }

@@ -158,6 +158,11 @@ impl Store {
                 self.forget_directory(layer)?;
                 return Ok(false);
             }
+            Err(Error::Tree(farm_tree::Error::MissingRecord(record))) => {
+                tracing::warn!(%layer, %record, "a layer directory without its records is moved aside");
+                self.give_up(layer, Fate::Quarantined)?;
+                return Ok(false);
+            }
             Err(error) => return Err(error),
         };
         if found != summary {
@@ -220,7 +225,7 @@ impl Store {
         };
         let mut seen = HashSet::new();
         let mut saved = Saved::All;
-        self.each_blob(tree, &mut |below, blob| {
+        let visited = self.each_blob(tree, &mut |below, blob| {
             if !seen.insert(*blob) {
                 return Ok(());
             }
@@ -241,8 +246,13 @@ impl Store {
                 saved = Saved::NotAll;
             }
             Ok(())
-        })?;
-        Ok(saved)
+        });
+        match visited {
+            Ok(()) => Ok(saved),
+            // Without its records a directory cannot be told apart; what was saved until then stays saved.
+            Err(Error::Tree(farm_tree::Error::MissingRecord(_))) => Ok(Saved::NotAll),
+            Err(error) => Err(error),
+        }
     }
 
     /// Visits every file of `tree` that has bytes, with its path.

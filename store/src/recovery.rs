@@ -28,12 +28,12 @@ pub(crate) fn recover(core: &Core) -> Result<(), Error> {
         discard(core, &lost)?;
     }
     load_directories(core)?;
-    if core.take_clean()? {
-        sweep_layers(core)?;
-    } else {
-        sweep_layers(core)?;
+    sweep_layers(core)?;
+    if !core.take_clean()? {
         sweep_blobs(core)?;
         sweep_oci(core)?;
+        // The log may have lost what the rows after it relied on, so what was complete is looked at again.
+        core.lose(core.database.batch(), Write::Lazy)?;
     }
     core.durability.trash_filled();
     Ok(())

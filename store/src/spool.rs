@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use farm_model::BlobDigest;
 
 use crate::blobs::{check, write_hashed};
+use crate::error::Context;
 use crate::layout::{Draft, make_directory};
 use crate::{Error, Store};
 
@@ -52,7 +53,6 @@ impl Spool {
 
     /// Opens a file that was written to it.
     pub fn open(&self, blob: &BlobDigest) -> Result<Option<std::fs::File>, Error> {
-        use crate::error::Context;
         match self.files().get(blob) {
             None => Ok(None),
             Some(Spooled { path }) => std::fs::File::open(path).while_doing("open", path).map(Some),

@@ -146,7 +146,7 @@ fn after_a_power_cut_what_was_synced_is_there_and_what_is_returned_is_whole() {
     let (mut done, mut synced, mut found) = (0, 0, 0);
     for round in 0..POWER_CUTS {
         let directory = tempfile::tempdir().unwrap();
-        let disk = Disk::create(directory.path(), 400);
+        let disk = Disk::create(directory.path(), 2000);
         let root = disk.mount.join("state");
         let mut runs = Vec::new();
         // Several machines' lives on one disk: what survived a cut has to survive the next.

@@ -153,10 +153,15 @@ fn value_secret(root: &Path) -> Result<[u8; 32], Error> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let path = root.join("value.key");
     let failed = |error: std::io::Error| Error::State { path: path.clone(), source: Arc::new(error) };
-    if let Ok(mut file) = std::fs::File::open(&path) {
-        let mut secret = [0; 32];
-        file.read_exact(&mut secret).map_err(failed)?;
-        return Ok(secret);
+    match std::fs::File::open(&path) {
+        Ok(mut file) => {
+            let mut secret = [0; 32];
+            file.read_exact(&mut secret).map_err(failed)?;
+            return Ok(secret);
+        }
+        // Any other reason may pass, and a new secret would change the key of every step with a variable.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
     }
     let mut secret = [0; 32];
     let random = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut secret));

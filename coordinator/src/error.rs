@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use farm_dockerfile::Diagnostic;
-use farm_model::{BlobDigest, ContextName, Exit};
+use farm_model::{ContextName, Exit};
 use farm_proto::Failure;
 
 /// Whose move it is.
@@ -83,9 +83,6 @@ pub enum Error {
     /// A file of a context kept changing while it was read.
     #[error("files of context `{0}` keep changing while they are read")]
     ContextChanges(ContextName),
-    /// A content is nowhere to be found any more.
-    #[error("content `{0}` is in no store and in no context")]
-    ContentGone(BlobDigest),
     /// A secret cannot be read.
     #[error("cannot read secret `{id}`: {reason}")]
     Secret {
@@ -144,11 +141,7 @@ impl Error {
             },
             Self::ClientGone | Self::Cancelled => Blame::Cancelled,
             Self::Context { .. } | Self::State { .. } => Blame::Environment,
-            Self::Store(_)
-            | Self::WorkerGone
-            | Self::ContentGone(_)
-            | Self::NotPlanned(_)
-            | Self::Panicked(_) => Blame::Internal,
+            Self::Store(_) | Self::WorkerGone | Self::NotPlanned(_) | Self::Panicked(_) => Blame::Internal,
         }
     }
 
@@ -176,7 +169,6 @@ impl Error {
             | Self::WorkerGone
             | Self::ClientGone
             | Self::Context { .. }
-            | Self::ContentGone(_)
             | Self::Secret { .. }
             | Self::State { .. }
             | Self::User(_)

@@ -6,30 +6,51 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use farm_model::StepDigest;
 use tokio::sync::OwnedMutexGuard;
 
-type Gate = tokio::sync::Mutex<()>;
-
-/// The steps that are in flight, over all builds of a coordinator.
+/// All steps of a coordinator that are being done.
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
-    gates: Mutex<BTreeMap<StepDigest, Weak<Gate>>>,
+    open: Mutex<BTreeMap<StepDigest, Weak<tokio::sync::Mutex<()>>>>,
+}
+
+/// The right to do one step; nobody else does a step with the same key while it lives.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    _turn: OwnedMutexGuard<()>,
+    order: Order,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Order {
+    First,
+    Later,
 }
 
 impl Flights {
-    /// Waits until nobody else has `key` in flight. Look the key up again afterwards; the key is in flight while the
-    /// guard lives.
-    pub(crate) async fn enter(&self, key: StepDigest) -> OwnedMutexGuard<()> {
-        self.gate(key).lock_owned().await
+    /// Waits until nobody else does the step `key`.
+    pub(crate) async fn board(&self, key: StepDigest) -> Flight {
+        let turn = self.turn(key);
+        match Arc::clone(&turn).try_lock_owned() {
+            Ok(turn) => Flight { _turn: turn, order: Order::First },
+            Err(_) => Flight { _turn: turn.lock_owned().await, order: Order::Later },
+        }
     }
 
-    fn gate(&self, key: StepDigest) -> Arc<Gate> {
-        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(gate) = gates.get(&key).and_then(Weak::upgrade) {
-            return gate;
+    fn turn(&self, key: StepDigest) -> Arc<tokio::sync::Mutex<()>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|_, turn| turn.strong_count() > 0);
+        if let Some(turn) = open.get(&key).and_then(Weak::upgrade) {
+            return turn;
         }
-        gates.retain(|_, gate| gate.strong_count() > 0);
-        let gate = Arc::new(Gate::default());
-        gates.insert(key, Arc::downgrade(&gate));
-        gate
+        let turn = Arc::default();
+        open.insert(key, Arc::downgrade(&turn));
+        turn
+    }
+}
+
+impl Flight {
+    /// Whether somebody else did the step just before, or tried to.
+    pub(crate) fn is_later(&self) -> bool {
+        self.order == Order::Later
     }
 }
 
@@ -38,28 +59,29 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_key_in_flight_is_waited_for_and_another_is_not() {
-        let flights = Flights::default();
-        let (a, b) = (StepDigest([1; 32]), StepDigest([2; 32]));
-        let first = flights.enter(a).await;
-        let _other = flights.enter(b).await;
-        let second = flights.enter(a);
-        tokio::pin!(second);
-        tokio::select! {
-            biased;
-            _ = &mut second => panic!("the key is in flight"),
-            () = tokio::task::yield_now() => {}
-        }
-        drop(first);
-        let _second = second.await;
-    }
-
-    #[tokio::test]
     async fn what_has_landed_is_forgotten() {
         let flights = Flights::default();
         for key in 0..100 {
-            drop(flights.enter(StepDigest([key; 32])).await);
+            drop(flights.board(StepDigest([key; 32])).await);
         }
-        assert!(flights.gates.lock().unwrap().len() <= 2);
+        assert!(flights.open.lock().unwrap().len() <= 2);
+    }
+
+    #[tokio::test]
+    async fn the_second_waits_for_the_first_and_knows_it() {
+        let flights = Arc::new(Flights::default());
+        let key = StepDigest([1; 32]);
+        let first = flights.board(key).await;
+        assert!(!first.is_later() && !flights.board(StepDigest([2; 32])).await.is_later());
+        let mut waiting = tokio::task::JoinSet::new();
+        waiting.spawn({
+            let flights = Arc::clone(&flights);
+            async move { flights.board(key).await.is_later() }
+        });
+        tokio::task::yield_now().await;
+        assert!(waiting.try_join_next().is_none());
+        drop(first);
+        assert!(waiting.join_next().await.unwrap().unwrap());
+        assert!(!flights.board(key).await.is_later(), "nobody does it any more");
     }
 }

@@ -64,7 +64,7 @@ pub(crate) async fn context_base(shared: &Shared, context: &ContextName) -> Resu
     let mut attempts = Attempts::new();
     loop {
         let tree = shared.contexts.tree(&shared.farm, context).await?;
-        if shared.contexts.ingest(&shared.farm, context, &tree).await? == Ingest::Changed {
+        if shared.contexts.ingest(&shared.farm, context, &tree, &tree).await? == Ingest::Changed {
             attempts.again(context)?;
             continue;
         }

@@ -20,7 +20,7 @@ use crate::build::{blocking, now};
 use crate::context::{Attempts, Ingest};
 use crate::key::Preimage;
 use crate::stage::{Shared, State};
-use crate::step::record::{self, Fresh};
+use crate::step::record::{self, Found, Fresh};
 use crate::step::{self, Done};
 
 /// Longer account files are not read.
@@ -46,11 +46,14 @@ pub(crate) async fn copy(
         let started = Instant::now();
         let selected = select(shared, copy, &source.merged, &state.merged, &fetched).await?;
         let preimage = preimage(stage, copy, state, &selected);
-        if let Some(done) = record::look_up(shared, stage, step, preimage.key()).await? {
-            return Ok(done);
+        let _flight = match record::look_up(shared, stage, step, preimage.key()).await? {
+            Found::Hit(done) => return Ok(done),
+            Found::Miss(flight) => flight,
+        };
+        if attempts.is_first() {
+            shared.reporter.send(BuildEvent::Started { step: step.id }).await;
         }
-        shared.reporter.send(BuildEvent::Started { step: step.id }).await;
-        let Some(layer) = make(shared, copy, state, selected).await? else {
+        let Some(layer) = make(shared, copy, state, &source.merged, selected).await? else {
             if let Origin::Context(context) = &copy.from {
                 attempts.again(context)?;
             }
@@ -148,12 +151,13 @@ async fn make(
     shared: &Shared,
     copy: &op::Copy,
     state: &State,
+    source: &Tree,
     mut selected: Selected,
 ) -> Result<Option<Tree>, Error> {
     let archives = candidates(copy, &selected);
     let blobs: Vec<BlobDigest> = archives.iter().map(|(_, blob)| *blob).collect();
     if let Origin::Context(context) = &copy.from
-        && shared.contexts.take(&shared.farm, context, blobs).await? == Ingest::Changed
+        && shared.contexts.take(&shared.farm, context, source, blobs).await? == Ingest::Changed
     {
         return Ok(None);
     }
@@ -178,7 +182,7 @@ async fn make(
     })
     .await?;
     if let Origin::Context(context) = &origin
-        && shared.contexts.ingest(&shared.farm, context, &layer).await? == Ingest::Changed
+        && shared.contexts.ingest(&shared.farm, context, source, &layer).await? == Ingest::Changed
     {
         return Ok(None);
     }

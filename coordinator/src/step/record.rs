@@ -9,25 +9,36 @@ use farm_tree::Tree;
 
 use crate::Error;
 use crate::build::blocking;
+use crate::flight::Flight;
 use crate::key::Preimage;
 use crate::report::micros_since;
 use crate::stage::Shared;
 use crate::step::Done;
 
-/// The recorded result of a step, unless the stage is to be built anew.
+/// What a look-up came to.
+pub(crate) enum Found {
+    Hit(Done),
+    /// The step has to be done, by nobody else meanwhile.
+    Miss(Flight),
+}
+
+/// The recorded result of a step. Where the stage is to be built anew, only the one that an equal step has made just now.
 pub(crate) async fn look_up(
     shared: &Shared,
     stage: &Stage,
     step: &Step,
     key: StepDigest,
-) -> Result<Option<Done>, Error> {
-    if stage.no_cache {
-        return Ok(None);
+) -> Result<Found, Error> {
+    let flight = shared.farm.flights.board(key).await;
+    if stage.no_cache && !flight.is_later() {
+        return Ok(Found::Miss(flight));
     }
     let (store, scope) = (shared.farm.store.clone(), shared.farm.scope.clone());
-    let Some(result) = blocking(move || Ok(store.step(&scope, &key)?)).await? else { return Ok(None) };
+    let Some(result) = blocking(move || Ok(store.step(&scope, &key)?)).await? else {
+        return Ok(Found::Miss(flight));
+    };
     shared.reporter.send(BuildEvent::Cached { step: step.id }).await;
-    Ok(Some(Done { layer: result.layer, created: Some(result.created) }))
+    Ok(Found::Hit(Done { layer: result.layer, created: Some(result.created) }))
 }
 
 /// What a step that was done made.
@@ -55,10 +66,7 @@ pub(crate) async fn commit(
         let mut bytes = 0;
         if let Some(layer) = fresh.layer {
             let own = Canonical { layer, created: fresh.ended };
-            let canonical = match store.canonical(&scope, &parent, &layer.content)? {
-                Some(first) if store.is_complete(&first.layer.digest)? => first,
-                _ => store.put_canonical(&scope, &parent, &layer.content, own)?,
-            };
+            let canonical = store.put_canonical(&scope, &parent, &layer.content, own)?;
             result.layer = Some(canonical.layer);
             result.created = canonical.created;
             bytes = store.tree(&canonical.layer.digest)?.map_or(0, |tree| tree.root.record.bytes);

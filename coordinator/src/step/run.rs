@@ -6,14 +6,14 @@ use std::time::Instant;
 use farm_model::op::{self, MountKind, Origin};
 use farm_model::{BuildEvent, ContentDigest, Stage, Step};
 use farm_proto::{CacheMount, Outcome, RunTask, Task, TaskMount, TaskMountKind, WorkerMessage};
-use farm_tree::{DirectoryRef, Entries, Entry, Node, resolve};
+use farm_tree::{DirectoryRef, Entries, Entry, Node, TreeBuilder, resolve};
 
 use crate::Error;
 use crate::build::blocking;
 use crate::context::{Attempts, Ingest};
 use crate::key::{self, Preimage};
 use crate::stage::{Shared, State};
-use crate::step::record::{self, Fresh};
+use crate::step::record::{self, Found, Fresh};
 use crate::step::{self, Done, Stack};
 
 pub(crate) async fn run(
@@ -29,10 +29,10 @@ pub(crate) async fn run(
         let contents = contents(shared, run, &stacks).await?;
         let preimage = Preimage::new("run", state.merged.content_digest(), &stage.platform);
         let preimage = key::of_run(preimage, run, &contents, &shared.farm.values);
-        let _flight = shared.farm.flights.enter(preimage.key()).await;
-        if let Some(done) = record::look_up(shared, stage, step, preimage.key()).await? {
-            return Ok(done);
-        }
+        let _flight = match record::look_up(shared, stage, step, preimage.key()).await? {
+            Found::Hit(done) => return Ok(done),
+            Found::Miss(flight) => flight,
+        };
         let mounts = match mounts(shared, stage, run, stacks).await? {
             Ready::Mounts(mounts) => mounts,
             Ready::ContextChanged(context) => {
@@ -134,11 +134,14 @@ async fn hold(
     kind: &MountKind,
     mut stack: Stack,
 ) -> Result<Result<Stack, farm_model::ContextName>, Error> {
-    let (MountKind::Bind { from, .. } | MountKind::Cache { from: Some(from), .. }) = kind else {
+    let (MountKind::Bind { from, source, .. } | MountKind::Cache { from: Some(from), source, .. }) = kind
+    else {
         return Ok(Ok(stack));
     };
     if let Origin::Context(context) = from {
-        if shared.contexts.ingest(&shared.farm, context, &stack.merged).await? == Ingest::Changed {
+        let seen = stack.merged.clone();
+        narrow(shared, source, &mut stack).await?;
+        if shared.contexts.ingest(&shared.farm, context, &seen, &stack.merged).await? == Ingest::Changed {
             return Ok(Err(context.clone()));
         }
         stack.layers = vec![stack.merged.layer_ref()];
@@ -146,6 +149,33 @@ async fn hold(
     let (store, tree) = (shared.farm.store.clone(), stack.merged.clone());
     blocking(move || Ok(store.put_tree(&tree)?)).await?;
     Ok(Ok(stack))
+}
+
+/// Leaves of a context only what a mount shows, where it was: nothing else is taken or materialised then. What leads
+/// through symbolic links, or has files with several names, is left as it is.
+async fn narrow(shared: &Shared, source: &str, stack: &mut Stack) -> Result<(), Error> {
+    let (store, whole, path) = (shared.farm.store.clone(), stack.merged.clone(), source.to_owned());
+    let narrowed = blocking(move || {
+        let found = resolve::lookup(&store, &whole, path.as_bytes())?;
+        let written = farm_tree::path::clean(path.as_bytes());
+        let Some(node) = found.node.filter(|_| !written.is_empty() && written == found.path) else {
+            return Ok(None);
+        };
+        let mut builder = TreeBuilder::new(whole.root.metadata.clone());
+        match node {
+            Node::Directory(directory) if directory.record.linked == 0 => {
+                builder.graft(&found.path, directory)?
+            }
+            Node::File(file) if file.hard_link.is_none() => builder.insert(&found.path, Node::File(file))?,
+            Node::Directory(_) | Node::File(_) | Node::Symlink(_) | Node::Device(_) => return Ok(None),
+        }
+        Ok(Some(builder.finish(&store)?))
+    })
+    .await?;
+    if let Some(narrowed) = narrowed {
+        stack.merged = narrowed;
+    }
+    Ok(())
 }
 
 /// A mount as the worker sees it; a secret may be both a file and a variable.

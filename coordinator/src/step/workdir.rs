@@ -11,7 +11,7 @@ use crate::Error;
 use crate::build::{blocking, now};
 use crate::key::Preimage;
 use crate::stage::{Shared, State};
-use crate::step::record::{self, Fresh};
+use crate::step::record::{self, Found, Fresh};
 use crate::step::{Done, copy};
 
 pub(crate) async fn workdir(
@@ -24,9 +24,10 @@ pub(crate) async fn workdir(
     let mut preimage = Preimage::new("workdir", state.merged.content_digest(), &stage.platform);
     preimage.text("path", &workdir.path);
     preimage.text("user", &workdir.user);
-    if let Some(done) = record::look_up(shared, stage, step, preimage.key()).await? {
-        return Ok(done);
-    }
+    let _flight = match record::look_up(shared, stage, step, preimage.key()).await? {
+        Found::Hit(done) => return Ok(done),
+        Found::Miss(flight) => flight,
+    };
     let started = Instant::now();
     shared.reporter.send(BuildEvent::Started { step: step.id }).await;
     let (store, merged, op) = (shared.farm.store.clone(), state.merged.clone(), workdir.clone());

@@ -60,9 +60,14 @@ impl Failure {
         if let Some(hint) = &self.hint {
             let _infallible = write!(text, "\nhint: {hint}");
         }
-        crate::progress::complain(&text);
+        crate::progress::complain(&visible(&text));
         ExitCode::from(self.code)
     }
+}
+
+/// Text without what a terminal would act on: a registry or a Dockerfile may have put it there.
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c }).collect()
 }
 
 /// The whole chain of causes in one line, each cause once.

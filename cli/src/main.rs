@@ -17,7 +17,7 @@ use crate::failure::Failure;
 
 /// Builds OCI images from Dockerfiles, and never does the same work twice.
 #[derive(Debug, Parser)]
-#[command(name = "farm", version, max_term_width = 100)]
+#[command(name = "farm", bin_name = "farm", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -21,6 +21,8 @@ pub(crate) fn complain(text: &str) {
 }
 
 /// Writes a line to standard output.
-pub(crate) fn print(text: &str) {
-    let _closed = writeln!(std::io::stdout().lock(), "{text}");
+pub(crate) fn print(text: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
 }

@@ -2,8 +2,26 @@
 
 use std::path::PathBuf;
 
+const NOTES: &str = "\
+Examples:
+  farm build -t shop:1 -o type=oci,dest=shop.tar .     an image as an OCI archive
+  farm build --target test .                           run one stage and what it needs
+  farm build -o out .                                  the files of the last stage
+  farm build --build-arg V=2 --secret id=npm,src=~/.npmrc .
+  git archive HEAD | farm build -q -                   a context from standard input
+
+Exit codes:
+  0 built; 1 the build failed; 2 wrong usage or Dockerfile; 3 registry, disk, permission or
+  network; 70 a bug of farm; 130 interrupted
+
+Files:
+  /etc/farm/farm.toml, ~/.config/farm/farm.toml        registries, mirrors, limits (FARM_CONFIG)
+  /var/lib/farm                                        results of all builds (FARM_STATE_DIR)
+  /run/farm                                            what runs right now (FARM_RUNTIME_DIR)";
+
 /// Arguments of `farm build`.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = NOTES)]
 pub(crate) struct Arguments {
     /// Name of the image, `name[:tag]`; may be given several times
     #[arg(short, long = "tag", value_name = "NAME")]
@@ -77,7 +95,8 @@ pub(crate) struct Arguments {
     #[arg(short, long, conflicts_with = "progress")]
     pub(crate) quiet: bool,
 
-    /// Where the result goes: `type=oci|local|tar,dest=PATH`; may be given several times
+    /// Where the result goes: `type=oci|local|tar,dest=PATH`; may be given several times. A directory alone is
+    /// `type=local`, `-` is a tar on standard output; without any, the result stays in the cache
     #[arg(short, long = "output", value_name = "SPEC")]
     pub(crate) outputs: Vec<String>,
 
@@ -85,7 +104,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) iidfile: Option<PathBuf>,
 
-    /// Another configuration file [env: FARM_CONFIG]
+    /// Another configuration file [env: `FARM_CONFIG`]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 

@@ -1,97 +1,102 @@
 //! Writing a result where `--output` says. Everything appears whole or not at all.
 
 use std::io::Write;
-use std::path::Path;
 
 use farm_coordinator::Built;
 use farm_model::{OciDigest, Reference};
-use farm_oci::export::{self, AtomicFile};
+use farm_oci::export::AtomicFile;
 use farm_oci::image::{AssembleOptions, Assembled, Timestamps};
 use farm_store::Store;
 use farm_tree::Mtime;
 
 use crate::build::output::{Compression, Destination, Kind, Output};
 use crate::failure::{Failure, chain};
+use crate::interrupt::{StopFlag, Stoppable};
 
 const NANOS: i64 = 1_000_000_000;
 
-/// Writes every output, and gives the image's id.
-pub(super) async fn write_all(
-    built: &Built,
-    store: &Store,
-    outputs: &[Output],
-    tags: &[Reference],
-    wants_id: bool,
-) -> Result<Option<OciDigest>, Failure> {
-    let mut id = None;
-    for output in outputs {
-        let (image, store, output, tags) = (built.clone(), store.clone(), output.clone(), tags.to_vec());
-        let assembled = blocking(move || write(&image, &store, &output, &tags)).await?;
-        id = id.or(assembled);
+/// A result on its way out.
+#[derive(Clone, Copy)]
+pub(super) struct Export<'a> {
+    pub(super) built: &'a Built,
+    pub(super) store: &'a Store,
+    pub(super) tags: &'a [Reference],
+    /// Once set, what is being written is given up.
+    pub(super) stop: &'a StopFlag,
+}
+
+impl Export<'_> {
+    /// Writes every output, and gives the image's id.
+    pub(super) async fn write_all(
+        self,
+        outputs: &[Output],
+        wants_id: bool,
+    ) -> Result<Option<OciDigest>, Failure> {
+        let mut id = None;
+        for output in outputs {
+            let (built, store, output) = (self.built.clone(), self.store.clone(), output.clone());
+            let (tags, stop) = (self.tags.to_vec(), self.stop.clone());
+            let write =
+                move || write(Export { built: &built, store: &store, tags: &tags, stop: &stop }, &output);
+            id = id.or(blocking(write).await?);
+        }
+        if id.is_none() && wants_id {
+            let (image, store) = (self.built.clone(), self.store.clone());
+            let options = options(self.built, &Output::stdout());
+            let assembled = blocking(move || image.image.assemble(&store, options)).await?;
+            id = Some(assembled.config_descriptor.digest);
+        }
+        Ok(id)
     }
-    if id.is_none() && wants_id {
-        let (image, store) = (built.clone(), store.clone());
-        let options = options(built, &Output::stdout());
-        let assembled = blocking(move || image.image.assemble(&store, options)).await?;
-        id = Some(assembled.config_descriptor.digest);
-    }
-    Ok(id)
 }
 
 /// Writes one output; the id follows where the image had to be put together for it.
-fn write(
-    built: &Built,
-    store: &Store,
-    output: &Output,
-    tags: &[Reference],
-) -> Result<Option<OciDigest>, farm_oci::Error> {
+fn write(export: Export<'_>, output: &Output) -> Result<Option<OciDigest>, farm_oci::Error> {
+    let Export { built, store, stop, .. } = export;
     match (output.kind, &output.destination) {
         (Kind::Oci, destination) => {
             let image = built.image.assemble(store, options(built, output))?;
-            layout(&image, store, destination, tags)?;
+            layout(export, &image, destination)?;
             Ok(Some(image.config_descriptor.digest))
         }
         (Kind::Local, Destination::Directory(path) | Destination::File(path)) => {
-            export::write_directory(&built.merged, store, path)?;
+            farm_oci::export::write_directory(&built.merged, store, path)?;
             Ok(None)
         }
         (Kind::Local, Destination::Stdout) => Ok(None),
         (Kind::Tar, destination) => {
             let clamp = epoch(built, output).filter(|_| output.rewrite_timestamp);
             let clamp = clamp.map(|epoch| Mtime(epoch.saturating_mul(NANOS)));
-            into(destination, &mut |out| export::rootfs_tar(&built.merged, store, clamp, out))?;
+            into(destination, stop, &mut |out| {
+                farm_oci::export::rootfs_tar(&built.merged, store, clamp, out)
+            })?;
             Ok(None)
         }
     }
 }
 
-fn layout(
-    image: &Assembled,
-    store: &Store,
-    destination: &Destination,
-    tags: &[Reference],
-) -> Result<(), farm_oci::Error> {
+fn layout(export: Export<'_>, image: &Assembled, destination: &Destination) -> Result<(), farm_oci::Error> {
+    let Export { store, tags, stop, .. } = export;
     match destination {
-        Destination::Directory(path) => export::oci_directory(image, store, tags, path),
+        Destination::Directory(path) => farm_oci::export::oci_directory(image, store, tags, path),
         Destination::File(_) | Destination::Stdout => {
-            into(destination, &mut |out| export::oci_archive(image, store, tags, out))
+            into(destination, stop, &mut |out| farm_oci::export::oci_archive(image, store, tags, out))
         }
     }
 }
 
 type WriteTo<'a> = &'a mut dyn FnMut(&mut dyn Write) -> Result<(), farm_oci::Error>;
 
-fn into(destination: &Destination, write: WriteTo<'_>) -> Result<(), farm_oci::Error> {
+fn into(destination: &Destination, stop: &StopFlag, write: WriteTo<'_>) -> Result<(), farm_oci::Error> {
+    let stop = stop.clone();
     match destination {
-        Destination::File(path) | Destination::Directory(path) => to_file(path, write),
-        Destination::Stdout => write(&mut std::io::stdout().lock()),
+        Destination::File(path) | Destination::Directory(path) => {
+            let mut file = Stoppable { inner: AtomicFile::create(path)?, stop };
+            write(&mut file)?;
+            file.inner.commit()
+        }
+        Destination::Stdout => write(&mut Stoppable { inner: std::io::stdout().lock(), stop }),
     }
-}
-
-fn to_file(path: &Path, write: WriteTo<'_>) -> Result<(), farm_oci::Error> {
-    let mut file = AtomicFile::create(path)?;
-    write(&mut file)?;
-    file.commit()
 }
 
 /// The output's own epoch, else the build's.

@@ -1,7 +1,7 @@
 //! A farm inside this process: one store, one worker, one coordinator.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use farm_coordinator::{Built, Coordinator, Error, Request, Session};
 use farm_executor::{Native, NetworkPool};
@@ -11,6 +11,7 @@ use farm_worker::Worker;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::build::apart;
 use crate::build::session::Answers;
 use crate::config::Config;
 use crate::failure::{Failure, chain};
@@ -18,6 +19,8 @@ use crate::{paths, progress};
 
 /// How long a second build waits for the store of a first one.
 const PATIENCE: Duration = Duration::from_secs(3600);
+/// How often a directory that is in use is tried again.
+const RETRY: Duration = Duration::from_millis(50);
 const DEFAULT_RESOLVE_TTL: Duration = Duration::from_secs(300);
 const REPORTS: usize = 1024;
 
@@ -31,12 +34,8 @@ pub(super) struct Farm {
 impl Farm {
     /// Opens the store and starts the worker.
     pub(super) async fn start(config: &Config) -> Result<Self, Failure> {
-        let store = tokio::task::spawn_blocking(open_store)
-            .await
-            .map_err(|panic| Failure::internal(panic.to_string()))??;
-        let executor = Native::new(&paths::runtime()).map_err(|error| {
-            Failure::environment(chain(&error)).with_hint(error.hint().map(str::to_owned))
-        })?;
+        let store = apart(open_store).await?;
+        let executor = apart(open_executor).await?;
         let (commands, received) = mpsc::unbounded_channel();
         let (reports, reported) = mpsc::channel(REPORTS);
         let slots = config.slots.unwrap_or_else(default_slots);
@@ -102,6 +101,27 @@ fn open_store() -> Result<Store, Failure> {
         let hint = error.hint().map(str::to_owned);
         Failure::environment(chain(&error)).with_hint(hint)
     })
+}
+
+/// Takes the runtime directory, as soon as nobody else has it.
+fn open_executor() -> Result<Native, Failure> {
+    let (root, start) = (paths::runtime(), Instant::now());
+    let mut told = false;
+    loop {
+        match Native::new(&root) {
+            Err(farm_executor::Error::Busy { .. }) if start.elapsed() < PATIENCE => {}
+            other => {
+                return other.map_err(|error| {
+                    Failure::environment(chain(&error)).with_hint(error.hint().map(str::to_owned))
+                });
+            }
+        }
+        if !told {
+            told = true;
+            progress::complain(&format!("waiting for `{}`, which another process uses", root.display()));
+        }
+        std::thread::sleep(RETRY);
+    }
 }
 
 fn limits(config: &Config) -> farm_executor::Limits {

@@ -1,6 +1,7 @@
 //! `--output`: where the result goes.
 
-use std::path::PathBuf;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 
@@ -49,6 +50,9 @@ pub(super) fn parse(text: &str) -> Result<Output, Failure> {
     if text == "-" {
         return Ok(Output::new(Kind::Tar, Destination::Stdout));
     }
+    if text.is_empty() {
+        return Err(invalid("expected `type=…,dest=…`, a directory or `-`".into()));
+    }
     if !text.contains('=') {
         return Ok(Output::new(Kind::Local, Destination::Directory(PathBuf::from(text))));
     }
@@ -57,51 +61,65 @@ pub(super) fn parse(text: &str) -> Result<Output, Failure> {
     for field in text.split(',') {
         let (name, value) =
             field.split_once('=').ok_or_else(|| invalid("expected NAME=VALUE fields".into()))?;
+        let truth = || boolean(value).ok_or_else(|| invalid(format!("`{field}`: expected true or false")));
         match name {
-            "type" => {
-                kind = Some(kind_of(value).ok_or_else(|| {
-                    invalid(format!("type `{value}` is not supported; there are oci, local and tar"))
-                })?)
-            }
+            "type" => kind = Some(kind_of(value).map_err(invalid)?),
             "dest" | "destination" => dest = Some(value),
-            "tar" => {
-                tar = boolean(value).ok_or_else(|| invalid(format!("`{field}`: expected true or false")))?
-            }
-            "rewrite-timestamp" => {
-                rewrite_timestamp =
-                    boolean(value).ok_or_else(|| invalid(format!("`{field}`: expected true or false")))?;
-            }
+            "tar" => tar = truth()?,
+            "rewrite-timestamp" => rewrite_timestamp = truth()?,
+            "compression" => compression = compression_of(value).map_err(invalid)?,
             "source-date-epoch" => {
                 let seconds = Some(value).filter(|value| !value.is_empty()).map(str::parse).transpose();
                 epoch = seconds.map_err(|_| invalid(format!("`{field}`: expected seconds")))?;
             }
-            "compression" => {
-                compression = match value {
-                    "gzip" => Compression::Gzip,
-                    "uncompressed" => Compression::Uncompressed,
-                    other => {
-                        return Err(invalid(format!(
-                            "compression `{other}` is not supported; there are gzip and uncompressed"
-                        )));
-                    }
-                }
-            }
-            other => {
-                return Err(invalid(format!(
-                    "unknown field `{other}`; there are type, dest, tar, compression, rewrite-timestamp and source-date-epoch"
-                )));
-            }
+            other => return Err(invalid(format!("unknown field `{other}`; there are {FIELDS}"))),
         }
     }
     let kind = kind.ok_or_else(|| invalid("`type` is missing".into()))?;
     let directory = kind == Kind::Local || (kind == Kind::Oci && !tar);
     let destination = match dest {
+        Some("") => return Err(invalid("`dest` is empty".into())),
+        Some("-") if directory => return Err(invalid("a directory cannot go to standard output".into())),
         Some("-") if !directory => Destination::Stdout,
         Some(path) if directory => Destination::Directory(PathBuf::from(path)),
         Some(path) => Destination::File(PathBuf::from(path)),
         None => return Err(invalid("`dest` is missing".into())),
     };
     Ok(Output { compression, rewrite_timestamp, epoch, ..Output::new(kind, destination) })
+}
+
+/// Finds out before the build what would keep its results from being written after it.
+pub(super) fn check(outputs: &[Output], iidfile: Option<&Path>) -> Result<(), Failure> {
+    for (index, output) in outputs.iter().enumerate() {
+        if outputs.iter().take(index).any(|other| other.destination == output.destination) {
+            return Err(Failure::usage("two outputs have the same destination"));
+        }
+        match &output.destination {
+            Destination::File(path) => check_file("output", path)?,
+            Destination::Directory(path) if path.exists() && !path.is_dir() => {
+                return Err(Failure::environment(format!("output `{}` is not a directory", path.display())));
+            }
+            Destination::Stdout if std::io::stdout().is_terminal() => {
+                return Err(Failure::usage("a tar is not written to a terminal")
+                    .with_hint(Some("redirect standard output, or name a file with `dest=`")));
+            }
+            Destination::Directory(_) | Destination::Stdout => {}
+        }
+    }
+    iidfile.map_or(Ok(()), |path| check_file("iidfile", path))
+}
+
+fn check_file(what: &str, path: &Path) -> Result<(), Failure> {
+    let shown = path.display();
+    if path.is_dir() {
+        return Err(Failure::environment(format!("{what} `{shown}` is a directory")));
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if parent.is_dir() {
+        return Ok(());
+    }
+    Err(Failure::environment(format!("{what} `{shown}`: there is no directory `{}`", parent.display()))
+        .with_hint(Some("make the directory first")))
 }
 
 impl Output {
@@ -115,12 +133,22 @@ impl Output {
     }
 }
 
-fn kind_of(text: &str) -> Option<Kind> {
+const FIELDS: &str = "type, dest, tar, compression, rewrite-timestamp and source-date-epoch";
+
+fn kind_of(text: &str) -> Result<Kind, String> {
     match text {
-        "oci" => Some(Kind::Oci),
-        "local" => Some(Kind::Local),
-        "tar" => Some(Kind::Tar),
-        _ => None,
+        "oci" => Ok(Kind::Oci),
+        "local" => Ok(Kind::Local),
+        "tar" => Ok(Kind::Tar),
+        other => Err(format!("type `{other}` is not supported; there are oci, local and tar")),
+    }
+}
+
+fn compression_of(text: &str) -> Result<Compression, String> {
+    match text {
+        "gzip" => Ok(Compression::Gzip),
+        "uncompressed" => Ok(Compression::Uncompressed),
+        other => Err(format!("compression `{other}` is not supported; there are gzip and uncompressed")),
     }
 }
 
@@ -152,8 +180,28 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_written_is_known_before_the_build() {
+        let check = |texts: &[&str]| {
+            check(&texts.iter().map(|text| parse(text).unwrap()).collect::<Vec<_>>(), None).is_ok()
+        };
+        assert!(!check(&["type=oci,dest=/proc/no/a.tar"]));
+        assert!(!check(&["type=tar,dest=/proc"]));
+        assert!(!check(&["type=local,dest=/proc/self/status"]));
+        assert!(!check(&["type=tar,dest=a", "type=oci,dest=a"]));
+        assert!(check(&["type=tar,dest=a", "type=oci,dest=b", "c/d"]));
+    }
+
+    #[test]
     fn unknown_types_and_fields_are_refused() {
-        for text in ["type=oci", "type=zip,dest=a", "type=oci,dest=a,x=1", "type=tar,tar"] {
+        for text in [
+            "",
+            "type=oci,dest=",
+            "type=local,dest=-",
+            "type=oci",
+            "type=zip,dest=a",
+            "type=oci,dest=a,x=1",
+            "type=tar,tar",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -25,6 +25,14 @@ pub(super) fn build_arg(text: &str) -> Result<Option<(String, String)>, Failure>
     }
 }
 
+/// `--label NAME[=VALUE]`.
+pub(super) fn label(text: &str) -> Result<(String, String), Failure> {
+    match text.split_once('=').unwrap_or((text, "")) {
+        ("", _) => Err(Failure::usage(format!("`--label {text}`: the name is empty"))),
+        (name, value) => Ok((name.to_owned(), value.to_owned())),
+    }
+}
+
 /// Where the value of a secret is found.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum SecretSource {
@@ -49,6 +57,9 @@ pub(super) fn secret(text: &str) -> Result<(String, SecretSource), Failure> {
         }
     }
     let id = id.filter(|id| !id.is_empty()).ok_or_else(|| invalid("`id` is missing"))?;
+    if let Some(other) = kind.filter(|kind| !matches!(*kind, "file" | "env")) {
+        return Err(invalid(&format!("type `{other}` is not supported; there are file and env")));
+    }
     let source = match (src, env, kind) {
         (Some(_), Some(_), _) => return Err(invalid("`src` and `env` exclude each other")),
         (Some(name), None, Some("env")) | (None, Some(name), _) => SecretSource::Environment(name.to_owned()),
@@ -56,6 +67,10 @@ pub(super) fn secret(text: &str) -> Result<(String, SecretSource), Failure> {
         (None, None, Some("file")) => SecretSource::File(PathBuf::from(id)),
         (None, None, _) => SecretSource::Environment(id.to_owned()),
     };
+    if let SecretSource::File(path) = &source {
+        std::fs::metadata(path)
+            .map_err(|error| invalid(&format!("cannot read `{}`: {error}", path.display())))?;
+    }
     Ok((id.to_owned(), source))
 }
 
@@ -67,7 +82,12 @@ pub(super) fn ssh(text: &str) -> Result<(String, PathBuf), Failure> {
             Failure::usage(format!("`--ssh {text}`: no socket is given and SSH_AUTH_SOCK is not set"))
                 .with_hint(Some("start an agent with `eval $(ssh-agent)` or give its socket as `ID=SOCKET`"))
         })?;
-    Ok((id.to_owned(), socket))
+    match std::fs::metadata(&socket) {
+        Ok(_) => Ok((id.to_owned(), socket)),
+        Err(error) => {
+            Err(Failure::usage(format!("`--ssh {text}`: no agent at `{}`: {error}", socket.display())))
+        }
+    }
 }
 
 /// A size in bytes with an optional binary suffix, as in `64m`.
@@ -111,6 +131,10 @@ pub(super) fn ulimit(text: &str) -> Result<Ulimit, Failure> {
 pub(super) fn host(text: &str) -> Result<(String, String), Failure> {
     let invalid = || Failure::usage(format!("`--add-host {text}`: expected NAME:ADDRESS with an IP address"));
     let (name, address) = text.split_once(['=', ':']).ok_or_else(invalid)?;
+    if address == "host-gateway" {
+        return Err(Failure::usage(format!("`--add-host {text}`: `host-gateway` is not supported"))
+            .with_hint(Some("steps cannot reach the host's own addresses; `--network host` lets them")));
+    }
     let bare = address.trim_start_matches('[').trim_end_matches(']');
     bare.parse::<std::net::IpAddr>().map_err(|_| invalid())?;
     if name.is_empty() || name.contains(char::is_whitespace) {
@@ -179,9 +203,14 @@ mod tests {
 
     #[test]
     fn a_secret_names_one_source() {
-        assert_eq!(secret("id=a,src=/x").unwrap().1, SecretSource::File(PathBuf::from("/x")));
+        assert_eq!(
+            secret("id=a,src=/proc/version").unwrap().1,
+            SecretSource::File(PathBuf::from("/proc/version"))
+        );
         assert_eq!(secret("id=a,env=B").unwrap().1, SecretSource::Environment("B".to_owned()));
         assert!(secret("id=a,src=/x,env=B").is_err());
+        assert!(secret("id=a,src=/no/such/file").is_err());
+        assert!(secret("id=a,type=bogus").is_err());
         assert!(secret("src=/x").is_err());
         assert!(secret("id=a,bogus=1").is_err());
     }
@@ -194,5 +223,7 @@ mod tests {
         assert_eq!(host("a:10.0.0.1").unwrap(), ("a".to_owned(), "10.0.0.1".to_owned()));
         assert_eq!(host("a=[::1]").unwrap().1, "::1");
         assert!(host("a:nowhere").is_err());
+        assert!(host("a:host-gateway").is_err());
+        assert!(label("=x").is_err());
     }
 }

@@ -33,11 +33,13 @@ impl Plain {
         let mut out = String::new();
         match event {
             BuildEvent::Planned { steps } => {
-                for (index, step) in steps.iter().enumerate() {
-                    let same_stage =
-                        |other: &&farm_model::event::PlannedStep| other.id.stage == step.id.stage;
-                    let total = steps.iter().filter(same_stage).count();
-                    let position = steps[..=index].iter().filter(same_stage).count();
+                let mut totals: BTreeMap<_, (usize, usize)> = BTreeMap::new();
+                for step in steps {
+                    totals.entry(step.id.stage).or_default().1 += 1;
+                }
+                for step in steps {
+                    let (position, total) = totals.entry(step.id.stage).or_default();
+                    *position += 1;
                     let title = format!("[{} {position}/{total}] {}", step.stage, first_line(&step.name));
                     self.steps.insert(step.id, Shown { title, ..Shown::default() });
                 }
@@ -74,7 +76,9 @@ impl Plain {
                     let _infallible = writeln!(out, "warning: {}", printable(text.as_bytes()));
                 });
             }
-            BuildEvent::Completed { stages, image_bytes, discarded_bytes } => summary(&mut out, stages, *image_bytes, *discarded_bytes),
+            BuildEvent::Completed { stages, image_bytes, discarded_bytes } => {
+                summary(&mut out, stages, *image_bytes, *discarded_bytes);
+            }
         }
         out
     }

@@ -12,7 +12,8 @@ use crate::Error;
 #[derive(Debug)]
 pub struct AtomicFile {
     file: File,
-    temporary: PathBuf,
+    /// None for a device or a pipe, which is written to and not replaced.
+    temporary: Option<PathBuf>,
     target: PathBuf,
     committed: bool,
 }
@@ -23,6 +24,12 @@ static NUMBER: AtomicU64 = AtomicU64::new(0);
 impl AtomicFile {
     /// Prepares to write `target`. Its directory must exist.
     pub fn create(target: &Path) -> Result<Self, Error> {
+        // What a symbolic link names is replaced, not the link.
+        let target = &std::fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+        if target.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+            let file = OpenOptions::new().write(true).open(target).map_err(Error::io("open", target))?;
+            return Ok(Self { file, temporary: None, target: target.to_owned(), committed: false });
+        }
         let name = target
             .file_name()
             .ok_or_else(|| Error::io("create", target)(io::ErrorKind::InvalidInput.into()))?;
@@ -38,12 +45,14 @@ impl AtomicFile {
             .create_new(true)
             .open(&temporary)
             .map_err(Error::io("create", target))?;
-        Ok(Self { file, temporary, target: target.to_owned(), committed: false })
+        Ok(Self { file, temporary: Some(temporary), target: target.to_owned(), committed: false })
     }
 
     /// Gives the file its name.
     pub fn commit(mut self) -> Result<(), Error> {
-        std::fs::rename(&self.temporary, &self.target).map_err(Error::io("create", &self.target))?;
+        if let Some(temporary) = &self.temporary {
+            std::fs::rename(temporary, &self.target).map_err(Error::io("create", &self.target))?;
+        }
         self.committed = true;
         Ok(())
     }
@@ -62,9 +71,46 @@ impl Write for AtomicFile {
 impl Drop for AtomicFile {
     fn drop(&mut self) {
         if !self.committed
-            && let Err(error) = std::fs::remove_file(&self.temporary)
+            && let Some(temporary) = &self.temporary
+            && let Err(error) = std::fs::remove_file(temporary)
         {
-            tracing::warn!(path = %self.temporary.display(), %error, "an unfinished file could not be removed");
+            tracing::warn!(path = %temporary.display(), %error, "an unfinished file could not be removed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_stays_and_what_it_names_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let (real, link) = (directory.path().join("real"), directory.path().join("link"));
+        std::fs::write(&real, "old").unwrap();
+        std::os::unix::fs::symlink("real", &link).unwrap();
+        let mut file = AtomicFile::create(&link).unwrap();
+        file.write_all(b"new").unwrap();
+        assert_eq!(std::fs::read(&real).unwrap(), b"old");
+        file.commit().unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read(&real).unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_pipe_is_written_to_and_not_replaced() {
+        use std::io::Read as _;
+        use std::os::unix::fs::FileTypeExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let mut reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write_all(b"tar").unwrap();
+        file.commit().unwrap();
+        let mut bytes = [0; 3];
+        reader.read_exact(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"tar");
+        assert!(std::fs::symlink_metadata(&path).unwrap().file_type().is_fifo());
     }
 }

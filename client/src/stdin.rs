@@ -9,6 +9,9 @@ use crate::Error;
 const TAR_HEADER: usize = 512;
 const TAR_MAGIC: std::ops::Range<usize> = 257..262;
 
+/// Larger Dockerfiles are refused before they are read whole.
+const LARGEST_DOCKERFILE: u64 = 16 << 20;
+
 /// What standard input held.
 #[derive(Debug)]
 pub enum Input {
@@ -31,8 +34,10 @@ pub fn read(input: impl Read) -> Result<Input, Error> {
         plain if plain.get(TAR_MAGIC).is_some_and(|magic| magic == b"ustar") => Box::new(whole),
         _ => {
             let mut text = Vec::new();
-            let mut whole = whole;
-            whole.read_to_end(&mut text).map_err(Error::Stdin)?;
+            whole.take(LARGEST_DOCKERFILE + 1).read_to_end(&mut text).map_err(Error::Stdin)?;
+            if text.len() as u64 > LARGEST_DOCKERFILE {
+                return Err(Error::TooLarge { path: "-".into(), limit: LARGEST_DOCKERFILE });
+            }
             return Ok(Input::Dockerfile(text));
         }
     };

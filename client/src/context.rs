@@ -3,19 +3,22 @@
 //! Files belong to root in the tree, as `docker build` has it. The scan reads each file; what was hashed here is hashed
 //! again when its bytes are taken, so a file that changes in between is noticed and never stored under a wrong name.
 
+mod read;
+mod walk;
+
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, Metadata};
-use std::io::Read as _;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use farm_dockerfile::ignore::{IgnorePatterns, Verdict};
+use farm_dockerfile::ignore::IgnorePatterns;
 use farm_model::BlobDigest;
-use farm_tree::{Device, DeviceKind, Directory, MemoryRecords, Mtime, Node, Symlink, Tree, TreeBuilder};
+use farm_tree::{Directory, MemoryRecords, Node, Tree, TreeBuilder};
 
 use crate::Error;
+use crate::context::read::{hash_file, metadata_of, node_of, unless_gone};
+use crate::context::walk::{Seen, Walk};
 
 const READ_BUFFER: usize = 256 << 10;
 
@@ -49,11 +52,23 @@ impl Context {
 
     /// Scans what lies at, above or below `paths`; everything when one of them is empty.
     pub fn scan(&self, paths: &[String]) -> Result<Scan, Error> {
-        let mut walk = Walk { context: self, wanted: self.wanted(paths), entries: Vec::new() };
-        walk.run()?;
-        let entries = walk.entries;
+        let entries = self.walk(self.wanted(paths))?;
         let digests = self.hash(&entries)?;
         self.assemble(entries, digests)
+    }
+
+    /// Everything that takes part. What is wanted may hold symbolic links to what is not, and a `COPY` with a wildcard
+    /// follows them: then all of it is walked.
+    fn walk(&self, wanted: Option<Vec<PathBuf>>) -> Result<Vec<Seen>, Error> {
+        let mut walk = Walk { context: self, wanted, entries: Vec::new() };
+        walk.run()?;
+        let leads_out = |entry: &Seen| entry.metadata.is_symlink() && !walk.stays_within(&entry.path);
+        if !walk.entries.iter().any(leads_out) {
+            return Ok(walk.entries);
+        }
+        let mut all = Walk { context: self, wanted: None, entries: Vec::new() };
+        all.run()?;
+        Ok(all.entries)
     }
 
     /// A path that leads through a symbolic link makes everything wanted: the link may point anywhere in the context.
@@ -63,13 +78,11 @@ impl Context {
             let mut clean = PathBuf::new();
             for component in Path::new(path).components() {
                 match component {
-                    std::path::Component::Normal(name) => clean.push(name),
-                    std::path::Component::ParentDir => {
+                    Component::Normal(name) => clean.push(name),
+                    Component::ParentDir => {
                         clean.pop();
                     }
-                    std::path::Component::RootDir
-                    | std::path::Component::CurDir
-                    | std::path::Component::Prefix(_) => {}
+                    Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
                 }
                 if self.root.join(&clean).is_symlink() {
                     return None;
@@ -93,8 +106,10 @@ impl Context {
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(entry) = entries.get(index) else { return Ok(digests) };
-                if entry.metadata.is_file() {
-                    digests.push((index, hash_file(&self.root.join(&entry.path), &mut buffer)?));
+                if entry.metadata.is_file()
+                    && let Some(digest) = hash_file(&self.root.join(&entry.path), &mut buffer)?
+                {
+                    digests.push((index, digest));
                 }
             }
         };
@@ -121,6 +136,9 @@ impl Context {
         for (entry, digest) in entries.into_iter().zip(digests) {
             let full = self.root.join(&entry.path);
             let name = entry.path.as_os_str().as_bytes();
+            if entry.metadata.is_file() && digest.is_none() {
+                continue;
+            }
             if let Some(blob) = digest {
                 let inode = (entry.metadata.dev(), entry.metadata.ino());
                 if entry.metadata.nlink() > 1 {
@@ -133,7 +151,7 @@ impl Context {
                 let metadata = metadata_of(&full, &entry.metadata)?;
                 builder.insert(name, Node::File(farm_tree::File { metadata, blob, hard_link: None }))?;
                 sources.insert(blob, full);
-            } else if let Some(node) = node_of(&full, &entry.metadata)? {
+            } else if let Some(node) = unless_gone(node_of(&full, &entry.metadata))?.flatten() {
                 builder.insert(name, node)?;
             }
         }
@@ -142,155 +160,16 @@ impl Context {
     }
 }
 
-/// An entry that takes part.
-#[derive(Debug)]
-struct Seen {
-    path: PathBuf,
-    metadata: Metadata,
-}
-
-struct Walk<'a> {
-    context: &'a Context,
-    /// None when everything is.
-    wanted: Option<Vec<PathBuf>>,
-    entries: Vec<Seen>,
-}
-
-/// A directory on the way down, and those above it that are ignored themselves and so appear only once something in
-/// them does.
-struct Level {
-    path: PathBuf,
-    verdict: Verdict,
-    unseen: Vec<(PathBuf, Metadata)>,
-}
-
-impl Walk<'_> {
-    fn run(&mut self) -> Result<(), Error> {
-        let root = Level { path: PathBuf::new(), verdict: self.context.ignore.root(), unseen: Vec::new() };
-        let mut pending = vec![root];
-        let mut shown = std::collections::BTreeSet::new();
-        while let Some(level) = pending.pop() {
-            let full = self.context.root.join(&level.path);
-            for entry in std::fs::read_dir(&full).map_err(Error::io("list", &full))? {
-                let entry = entry.map_err(Error::io("list", &full))?;
-                let path = level.path.join(entry.file_name());
-                if !self.is_wanted(&path) {
-                    continue;
-                }
-                let name = path.as_os_str().as_bytes();
-                let verdict = self.context.ignore.below(level.verdict, name);
-                let metadata = match entry.metadata() {
-                    Ok(metadata) => metadata,
-                    // Files come and go in a working copy; one that is gone already takes no part.
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                    Err(error) => return Err(Error::io("inspect", self.context.root.join(&path))(error)),
-                };
-                if verdict.is_ignored() {
-                    if metadata.is_dir() && !self.context.ignore.may_skip(verdict, name) {
-                        let mut unseen = level.unseen.clone();
-                        unseen.push((path.clone(), metadata));
-                        pending.push(Level { path, verdict, unseen });
-                    }
-                    continue;
-                }
-                for (path, metadata) in &level.unseen {
-                    if shown.insert(path.clone()) {
-                        self.entries.push(Seen { path: path.clone(), metadata: metadata.clone() });
-                    }
-                }
-                if metadata.is_dir() {
-                    pending.push(Level { path: path.clone(), verdict, unseen: Vec::new() });
-                }
-                self.entries.push(Seen { path, metadata });
-            }
-        }
-        Ok(())
-    }
-
-    fn is_wanted(&self, path: &Path) -> bool {
-        let related = |wanted: &PathBuf| path.starts_with(wanted) || wanted.starts_with(path);
-        self.wanted.as_ref().is_none_or(|wanted| wanted.iter().any(related))
-    }
-}
-
-fn hash_file(path: &Path, buffer: &mut [u8]) -> Result<BlobDigest, Error> {
-    let mut file = File::open(path).map_err(Error::io("read", path))?;
-    let (mut hasher, mut size) = (blake3::Hasher::new(), 0);
-    loop {
-        let count = file.read(buffer).map_err(Error::io("read", path))?;
-        if count == 0 {
-            return Ok(BlobDigest { hash: *hasher.finalize().as_bytes(), size });
-        }
-        hasher.update(&buffer[..count]);
-        size += count as u64;
-    }
-}
-
-/// Everything but regular files. Sockets take no part: nothing can hold one.
-fn node_of(path: &Path, metadata: &Metadata) -> Result<Option<Node>, Error> {
-    let kind = metadata.file_type();
-    let (major, minor) = (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev()));
-    let device = |kind| metadata_of(path, metadata).map(|metadata| Node::Device(Device { metadata, kind }));
-    let node = if kind.is_dir() {
-        Node::Directory(Directory::empty(metadata_of(path, metadata)?))
-    } else if kind.is_symlink() {
-        let target = std::fs::read_link(path).map_err(Error::io("read link", path))?;
-        Node::Symlink(Symlink {
-            metadata: metadata_of(path, metadata)?,
-            target: target.into_os_string().into_vec(),
-        })
-    } else if kind.is_char_device() {
-        device(DeviceKind::Character { major, minor })?
-    } else if kind.is_block_device() {
-        device(DeviceKind::Block { major, minor })?
-    } else if kind.is_fifo() {
-        device(DeviceKind::Fifo)?
-    } else {
-        return Ok(None);
-    };
-    Ok(Some(node))
-}
-
-fn metadata_of(path: &Path, metadata: &Metadata) -> Result<farm_tree::Metadata, Error> {
-    let mode = if metadata.is_symlink() { 0o777 } else { metadata.mode() & 0o7777 };
-    let nanos = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
-    Ok(farm_tree::Metadata {
-        mode: u16::try_from(mode).expect("twelve bits fit"),
-        uid: 0,
-        gid: 0,
-        mtime: Mtime(nanos),
-        xattrs: kept_xattrs(path)?,
-    })
-}
-
-fn kept_xattrs(path: &Path) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Error> {
-    let failed = |error: rustix::io::Errno| Error::io("read attributes of", path)(error.into());
-    let mut names = [0_u8; 4096];
-    let length = match rustix::fs::llistxattr(path, &mut names) {
-        Ok(length) => length,
-        Err(rustix::io::Errno::OPNOTSUPP) => 0,
-        Err(error) => return Err(failed(error)),
-    };
-    let mut kept = BTreeMap::new();
-    for name in names[..length].split(|byte| *byte == 0).filter(|name| farm_tree::record::xattr_is_kept(name))
-    {
-        let mut value = vec![0; 64 << 10];
-        let length = rustix::fs::lgetxattr(path, name, &mut value).map_err(failed)?;
-        value.truncate(length);
-        kept.insert(name.to_vec(), value);
-    }
-    Ok(kept)
-}
-
 #[cfg(test)]
 mod tests {
+    use farm_tree::Records as _;
+
     use super::*;
 
     fn paths(scan: &Scan) -> Vec<String> {
         let mut found = Vec::new();
         let mut pending = vec![(String::new(), scan.tree.root.clone())];
         while let Some((prefix, directory)) = pending.pop() {
-            use farm_tree::Records as _;
             for (name, entry) in scan.records.entries(directory.record.digest).unwrap().iter() {
                 let path = format!("{prefix}{}", String::from_utf8_lossy(name));
                 if let farm_tree::Entry::Node(Node::Directory(directory)) = entry {
@@ -326,13 +205,43 @@ mod tests {
     }
 
     #[test]
+    fn a_link_on_or_in_a_wanted_path_leads_to_what_is_read() {
+        let (root, context) = context("");
+        std::os::unix::fs::symlink("a/b", root.path().join("link")).unwrap();
+        let all = ["a", "a/b", "a/b/keep", "a/drop", "link", "top"];
+        assert_eq!(paths(&context.scan(&["link/keep".to_owned()]).unwrap()), all);
+        std::fs::remove_file(root.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("../../top", root.path().join("a/b/out")).unwrap();
+        assert!(paths(&context.scan(&["a/b".to_owned()]).unwrap()).contains(&"top".to_owned()));
+        std::fs::remove_file(root.path().join("a/b/out")).unwrap();
+        std::os::unix::fs::symlink("keep", root.path().join("a/b/in")).unwrap();
+        std::os::unix::fs::symlink("/nowhere", root.path().join("a/b/dangling")).unwrap();
+        let found = paths(&context.scan(&["a/b".to_owned()]).unwrap());
+        assert_eq!(found, ["a", "a/b", "a/b/dangling", "a/b/in", "a/b/keep"]);
+    }
+
+    #[test]
+    fn what_vanishes_or_turns_into_something_else_takes_no_part() {
+        let (root, context) = context("");
+        let entries = context.walk(None).unwrap();
+        std::fs::remove_dir_all(root.path().join("a")).unwrap();
+        std::fs::remove_file(root.path().join("top")).unwrap();
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, root.path().join("top"), kind, rustix::fs::Mode::RWXU, 0)
+            .unwrap();
+        let digests = context.hash(&entries).unwrap();
+        assert!(digests.iter().all(Option::is_none));
+        let scan = context.assemble(entries, digests).unwrap();
+        assert!(scan.sources.is_empty());
+    }
+
+    #[test]
     fn files_of_a_context_belong_to_root() {
         let (root, context) = context("");
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::chown(root.path().join("top"), Some(7), Some(7)).unwrap();
         }
         let scan = context.scan(&["top".to_owned()]).unwrap();
-        use farm_tree::Records as _;
         let entries = scan.records.entries(scan.tree.root.record.digest).unwrap();
         let farm_tree::Entry::Node(node) = &entries[b"top".as_slice()] else { panic!("it is a file") };
         assert_eq!((node.metadata().uid, node.metadata().gid), (0, 0));

@@ -16,14 +16,12 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use farm_coordinator::Request;
 use farm_model::{BuildEvent, OciDigest};
 use tokio::sync::mpsc;
 
 pub(crate) use arguments::Arguments;
 
 use crate::build::output::Output;
-use crate::build::session::Answers;
 use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::interrupt::{Interrupts, StopFlag};
@@ -35,7 +33,7 @@ const EVENTS: usize = 1024;
 
 /// How long threads that nobody waits for may go on after an end was asked for. What they leave half done in the state
 /// directory is swept at the next start.
-const PARTING: Duration = Duration::from_secs(5);
+const PARTING: Duration = Duration::from_secs(2);
 
 /// Runs the command.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -76,14 +74,23 @@ impl Job {
         let Self { config, arguments, outputs, tags, mode } = self;
         let stop = StopFlag::default();
         let iidfile = arguments.iidfile.clone();
-        let prepare = prepare(config, arguments, stop.clone());
-        let ((request, answers), farm) = tokio::select! {
-            ready = prepare => ready?,
+        let read = {
+            let stop = stop.clone();
+            apart(move || request::read(&arguments, &stop))
+        };
+        tokio::pin!(read);
+        let (request, answers) = tokio::select! {
+            request = &mut read => request?,
             () = interrupts.requested() => {
                 stop.set();
-                tokio::time::sleep(STDIN_PARTING).await;
+                // What was unpacked from standard input is removed first.
+                let _late = tokio::time::timeout(PARTING, read).await;
                 return Err(Failure::interrupted());
             }
+        };
+        let farm = tokio::select! {
+            farm = local::Farm::start(&config) => farm?,
+            () = interrupts.requested() => return Err(Failure::interrupted()),
         };
         let source = String::from_utf8_lossy(&request.dockerfile).into_owned();
         let name = request.dockerfile_name.clone();
@@ -115,22 +122,7 @@ impl Job {
     }
 }
 
-/// How long a reader of standard input is given to see that it is to stop, and to remove what it unpacked.
-const STDIN_PARTING: Duration = Duration::from_millis(200);
-
-/// Reads what the command line names and starts the farm. Both may wait for others without an end, so they have threads that
-/// nobody has to wait for.
-async fn prepare(
-    config: Config,
-    arguments: Arguments,
-    stop: StopFlag,
-) -> Result<((Request, Answers), local::Farm), Failure> {
-    let request = apart(move || request::read(&arguments, &stop)).await?;
-    let farm = local::Farm::start(&config).await?;
-    Ok((request, farm))
-}
-
-/// Runs `work` in a thread that the end of the process does not wait for.
+/// Runs `work`, which may wait for others without an end, in a thread that the end of the process does not wait for.
 async fn apart<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {

@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-
 use crate::Error;
 use crate::progress::{self, End, Step};
 
@@ -16,15 +14,16 @@ use crate::progress::{self, End, Step};
 pub struct Binary {
     /// The program.
     pub program: PathBuf,
-    /// Below which directory states are made; it decides which file system is measured.
+    /// Below which directory states are made; it decides which file system is measured. Whoever gives it removes it when
+    /// everything is measured, and not before: ext4 makes new files slowly for minutes after many were deleted nearby.
     pub scratch: PathBuf,
 }
 
-/// A farm with a store of its own, which goes away with the value.
+/// A farm with a store of its own.
 #[derive(Debug)]
 pub struct Farm {
     program: PathBuf,
-    root: TempDir,
+    root: PathBuf,
 }
 
 /// One finished build.
@@ -53,9 +52,10 @@ impl Binary {
         let root = tempfile::Builder::new()
             .prefix("farm-bench-")
             .tempdir_in(&self.scratch)
-            .map_err(Error::file("create a directory in", &self.scratch))?;
+            .map_err(Error::file("create a directory in", &self.scratch))?
+            .keep();
         for name in ["state", "run", "empty"] {
-            let path = root.path().join(name);
+            let path = root.join(name);
             fs::create_dir(&path).map_err(Error::file("create", &path))?;
         }
         Ok(Farm { program: self.program.clone(), root })
@@ -103,14 +103,14 @@ impl Farm {
     pub fn mounts(&self) -> Result<u64, Error> {
         let path = Path::new("/proc/self/mountinfo");
         let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
-        let root = self.root.path().to_string_lossy();
+        let root = self.root.to_string_lossy();
         let count = text.lines().filter(|line| line.contains(root.as_ref())).count();
         Ok(u64::try_from(count).unwrap_or(u64::MAX))
     }
 
     /// A path beside the store, on the same file system.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
+        self.root.join(name)
     }
 
     fn command(&self, context: &Path, arguments: &[&str]) -> Command {

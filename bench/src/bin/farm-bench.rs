@@ -64,8 +64,8 @@ fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         source,
     })?;
     let plan = Plan {
-        binary: Binary { program: farm, scratch },
-        workloads: workloads.unwrap_or_else(|| own.path().to_owned()),
+        binary: Binary { program: farm, scratch: own.path().to_owned() },
+        workloads: workloads.unwrap_or_else(|| own.path().join("workloads")),
         scale: Scale { seed, images, divisor },
         repetitions,
     };

@@ -18,7 +18,8 @@ pub(super) fn large(workload: Workload, plan: &Plan, sink: Sink<'_>) -> Result<(
     for index in 0..plan.few() {
         let salt = format!("SALT=large-{index}");
         runs.push(farm.build(&context, &["--build-arg", &salt])?);
-        let (generate, hash) = bare(workload, plan, &farm, &context)?;
+        let bytes = farm.path(&format!("bare-{index}"));
+        let (generate, hash) = bare(workload, plan, &context, &bytes)?;
         generated.push(generate);
         hashed.push(hash);
     }
@@ -45,9 +46,13 @@ pub(super) fn large(workload: Workload, plan: &Plan, sink: Sink<'_>) -> Result<(
     Ok(())
 }
 
-/// Generates the step's bytes beside the store, and reads them.
-fn bare(workload: Workload, plan: &Plan, farm: &Farm, context: &Path) -> Result<(Duration, Duration), Error> {
-    let output = farm.path("bare");
+/// Generates the step's bytes beside the store, and reads them. They stay: deleting many files slows what comes next.
+fn bare(
+    workload: Workload,
+    plan: &Plan,
+    context: &Path,
+    output: &Path,
+) -> Result<(Duration, Duration), Error> {
     let (path, program) = (output.to_string_lossy().into_owned(), context.join("datagen"));
     let (files, bytes) = (plan.scale.small_files().to_string(), plan.scale.large_bytes().to_string());
     let small = SMALL_BYTES.to_string();
@@ -57,10 +62,7 @@ fn bare(workload: Workload, plan: &Plan, farm: &Farm, context: &Path) -> Result<
         vec!["one", &path, &bytes]
     };
     let generate = baseline::run(&program, &words)?;
-    let hash = baseline::read_and_hash(&output)?;
-    let removed = if output.is_dir() { fs::remove_dir_all(&output) } else { fs::remove_file(&output) };
-    removed.map_err(Error::file("remove", &output))?;
-    Ok((generate, hash))
+    Ok((generate, baseline::read_and_hash(output)?))
 }
 
 /// The first export of an image that is built already.

@@ -8,25 +8,27 @@ use farm_model::{Base, BuildGraph, ContextName};
 /// For each context, paths below its root without wildcards; the empty one is all of it.
 pub(super) fn wanted_paths(graph: &BuildGraph) -> BTreeMap<ContextName, Vec<String>> {
     let mut wanted: BTreeMap<ContextName, BTreeSet<String>> = BTreeMap::new();
-    let mut want = |origin: &Origin, path: &str| {
+    let mut want = |origin: &Origin, path: Option<&str>| {
         if let Origin::Context(context) = origin {
-            wanted.entry(context.clone()).or_default().insert(fixed_prefix(path));
+            wanted.entry(context.clone()).or_default().extend(path.map(fixed_prefix));
         }
     };
     for step in graph.stages.iter().flat_map(|stage| &stage.steps) {
         match &step.op {
             Op::Copy(copy) => {
+                // A copy of scripts and downloads alone names a context too, and wants nothing of it.
+                want(&copy.from, None);
                 for source in &copy.sources {
                     if let Source::Path(path) = source {
-                        want(&copy.from, path);
+                        want(&copy.from, Some(path));
                     }
                 }
             }
             Op::Run(run) => {
                 for mount in &run.mounts {
                     match &mount.kind {
-                        MountKind::Bind { from, source, .. } => want(from, source),
-                        MountKind::Cache { from: Some(from), source, .. } => want(from, source),
+                        MountKind::Bind { from, source, .. }
+                        | MountKind::Cache { from: Some(from), source, .. } => want(from, Some(source)),
                         MountKind::Cache { .. }
                         | MountKind::Tmpfs { .. }
                         | MountKind::Secret { .. }

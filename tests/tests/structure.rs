@@ -2,6 +2,7 @@
 //! large a file may grow. What is allowed is the data at the top; a change of architecture starts by changing it.
 
 #![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -155,7 +156,8 @@ fn long_files_say_why_they_are_long() {
     let mut problems = Vec::new();
     for path in sources(&root()) {
         let text = fs::read_to_string(&path).unwrap();
-        let excused = text.lines().take_while(|line| line.starts_with("//!")).any(|line| line.contains(WHY_LONG));
+        let excused =
+            text.lines().take_while(|line| line.starts_with("//!")).any(|line| line.contains(WHY_LONG));
         let lines = text.lines().count();
         if lines > LONGEST_FILE && !excused {
             problems.push(format!("{} has {lines} lines", path.display()));
@@ -200,8 +202,10 @@ fn pure_crates_touch_nothing_outside() {
 
 #[test]
 fn modules_with_children_stand_beside_them() {
-    let found: Vec<_> =
-        sources(&root()).into_iter().filter(|path| path.file_name().is_some_and(|name| name == "mod.rs")).collect();
+    let found: Vec<_> = sources(&root())
+        .into_iter()
+        .filter(|path| path.file_name().is_some_and(|name| name == "mod.rs"))
+        .collect();
     assert_eq!(found, Vec::<PathBuf>::new(), "`foo.rs` beside `foo/`, not `foo/mod.rs`");
 }
 
@@ -211,7 +215,10 @@ fn the_ban_list_names_the_same_fences() {
     for (dependency, owner) in FENCED {
         let line = text.lines().find(|line| line.contains(&format!("crate = \"{dependency}\"")));
         let line = line.unwrap_or_else(|| panic!("deny.toml does not mention `{dependency}`"));
-        assert!(line.contains(&format!("\"{owner}\"")), "deny.toml gives `{dependency}` to another crate: {line}");
+        assert!(
+            line.contains(&format!("\"{owner}\"")),
+            "deny.toml gives `{dependency}` to another crate: {line}"
+        );
     }
 }
 

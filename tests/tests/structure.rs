@@ -2,7 +2,6 @@
 //! large a file may grow. What is allowed is the data at the top; a change of architecture starts by changing it.
 
 #![expect(clippy::unwrap_used, reason = "a test")]
-#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;

@@ -7,7 +7,7 @@ Examples:
   farm build -t shop:1 -o type=oci,dest=shop.tar .     an image as an OCI archive
   farm build --target test .                           run one stage and what it needs
   farm build -o out .                                  the files of the last stage
-  farm build --build-arg V=2 --secret id=npm,src=~/.npmrc .
+  farm build --build-arg V=2 --secret id=npm,src=npmrc .
   git archive HEAD | farm build -q -                   a context from standard input
 
 Exit codes:

@@ -50,9 +50,10 @@ fn selector(reference: Option<&str>) -> Selector {
 
 /// Says which image it was, once.
 fn named(image: &Image, error: Error) -> Error {
-    match error {
-        Error::Oci(source) => Error::Image { image: image.source.to_string(), source },
-        other => other,
+    if let Error::Oci(source) = error {
+        Error::Image { image: image.source.to_string(), source }
+    } else {
+        error
     }
 }
 

@@ -133,7 +133,13 @@ impl Error {
             Self::Step { source, .. } => source.blame(),
             Self::Image { source, .. } | Self::Oci(source) => oci_blame(source),
             Self::Store(error) if error.is_environment() => Blame::Environment,
-            Self::Tree(error) => tree_blame(error),
+            Self::Tree(error) => {
+                if error.is_internal() {
+                    Blame::Internal
+                } else {
+                    Blame::Build
+                }
+            }
             Self::Worker(failure) => match failure.blame {
                 farm_proto::Blame::User => Blame::Build,
                 farm_proto::Blame::Environment => Blame::Environment,
@@ -150,9 +156,9 @@ impl Error {
         match self {
             Self::Dockerfile(diagnostic) => diagnostic.hint.clone(),
             Self::Step { source, .. } => source.hint(),
-            Self::Image { source, .. } | Self::Oci(source) => source.hint().map(Into::into),
+            Self::Image { source, .. } | Self::Oci(source) => source.hint(),
             Self::Store(error) => error.hint().map(str::to_owned),
-            Self::Tree(error) => tree_hint(error),
+            Self::Tree(error) => error.hint().map(str::to_owned),
             Self::Worker(failure) => failure.hint.clone(),
             Self::ContextChanges(_) => {
                 Some("stop what writes to the context, or ignore it in .dockerignore".to_owned())
@@ -185,10 +191,10 @@ impl Error {
 
     /// Says in which step it happened, unless a step is named already.
     pub(crate) fn in_step(self, step: &farm_model::Step) -> Self {
-        match self {
-            named @ (Self::Step { .. } | Self::Cancelled | Self::Dockerfile(_)) => named,
-            source => Self::Step { step: step.name.clone(), lines: step.lines, source: Box::new(source) },
+        if matches!(self, Self::Step { .. } | Self::Cancelled | Self::Dockerfile(_)) {
+            return self;
         }
+        Self::Step { step: step.name.clone(), lines: step.lines, source: Box::new(self) }
     }
 }
 
@@ -200,29 +206,6 @@ fn oci_blame(error: &farm_oci::Error) -> Blame {
     }
 }
 
-fn tree_blame(error: &farm_tree::Error) -> Blame {
-    use farm_tree::Error as Tree;
-    match error {
-        Tree::MissingRecord(_) | Tree::Malformed { .. } | Tree::Inconsistent { .. } | Tree::Store(_) => {
-            Blame::Internal
-        }
-        _ => Blame::Build,
-    }
-}
-
-fn tree_hint(error: &farm_tree::Error) -> Option<String> {
-    use farm_tree::Error as Tree;
-    match error {
-        Tree::SourceNotFound { .. } => Some(
-            "check the path, and whether .dockerignore excludes it or an earlier stage makes it".to_owned(),
-        ),
-        Tree::UnknownName { file, .. } => {
-            Some(format!("add it to {file} of the image before, or use a numeric id"))
-        }
-        _ => None,
-    }
-}
-
 impl From<farm_dockerfile::Error> for Error {
     fn from(error: farm_dockerfile::Error) -> Self {
         Self::Dockerfile(Box::new(error.diagnostic().clone()))
@@ -231,13 +214,19 @@ impl From<farm_dockerfile::Error> for Error {
 
 impl From<farm_store::Error> for Error {
     fn from(error: farm_store::Error) -> Self {
-        Self::Store(Arc::new(error))
+        // What the store reads of a tree may be the image's fault.
+        if let farm_store::Error::Tree(error) = error { error.into() } else { Self::Store(Arc::new(error)) }
     }
 }
 
 impl From<farm_tree::Error> for Error {
     fn from(error: farm_tree::Error) -> Self {
-        Self::Tree(Arc::new(error))
+        // A full disk under a tree is the store's failure, and the environment's.
+        let farm_tree::Error::Store(source) = error else { return Self::Tree(Arc::new(error)) };
+        match source.downcast::<farm_store::Error>() {
+            Ok(error) => Self::Store(Arc::new(*error)),
+            Err(source) => Self::Tree(Arc::new(farm_tree::Error::Store(source))),
+        }
     }
 }
 

@@ -96,7 +96,7 @@ impl Shared {
         let mut progress = stage.subscribe();
         let ended = progress.wait_for(|progress| !matches!(progress, Progress::Running)).await;
         match ended.as_deref() {
-            Ok(Progress::Done(state)) => Ok(Arc::clone(state)),
+            Ok(Progress::Done(result)) => Ok(Arc::clone(result)),
             Ok(Progress::Running | Progress::Failed) | Err(_) => Err(Error::Cancelled),
         }
     }
@@ -121,7 +121,7 @@ impl Shared {
     pub(crate) async fn run(&self, stage: &Stage) -> Result<(), Error> {
         let result = self.steps(stage).await;
         let (progress, result) = match result {
-            Ok(state) => (Progress::Done(Arc::new(state)), Ok(())),
+            Ok(result) => (Progress::Done(Arc::new(result)), Ok(())),
             Err(error) => (Progress::Failed, Err(error)),
         };
         if let Some(published) = self.stages.get(&stage.id) {
@@ -131,11 +131,11 @@ impl Shared {
     }
 
     async fn steps(&self, stage: &Stage) -> Result<State, Error> {
-        let mut state = self.start(stage).await?;
+        let mut so_far = self.start(stage).await?;
         for step in &stage.steps {
-            self.step(stage, step, &mut state).await.map_err(|error| error.in_step(step))?;
+            self.step(stage, step, &mut so_far).await.map_err(|error| error.in_step(step))?;
         }
-        Ok(state)
+        Ok(so_far)
     }
 
     async fn start(&self, stage: &Stage) -> Result<State, Error> {
@@ -147,14 +147,14 @@ impl Shared {
         }
     }
 
-    async fn step(&self, stage: &Stage, step: &Step, state: &mut State) -> Result<(), Error> {
+    async fn step(&self, stage: &Stage, step: &Step, so_far: &mut State) -> Result<(), Error> {
         let done = match &step.op {
             Op::Metadata => step::Done::default(),
-            Op::Run(run) => step::run::run(self, stage, step, run, state).await?,
-            Op::Copy(copy) => step::copy::copy(self, stage, step, copy, state).await?,
-            Op::Workdir(workdir) => step::workdir::workdir(self, stage, step, workdir, state).await?,
+            Op::Run(run) => step::run::run(self, stage, step, run, so_far).await?,
+            Op::Copy(copy) => step::copy::copy(self, stage, step, copy, so_far).await?,
+            Op::Workdir(workdir) => step::workdir::workdir(self, stage, step, workdir, so_far).await?,
         };
-        state.history.push(History {
+        so_far.history.push(History {
             created: done.created,
             created_by: step.created_by.clone(),
             comment: "farm".to_owned(),
@@ -162,9 +162,9 @@ impl Shared {
             empty_layer: done.layer.is_none(),
         });
         if let Some(layer) = done.layer {
-            let (store, below) = (self.farm.store.clone(), state.merged.clone());
-            state.merged = blocking(move || step::lay(&store, &below, &layer)).await?;
-            state.layers.push(ChainLayer { layer, base: None });
+            let (store, below) = (self.farm.store.clone(), so_far.merged.clone());
+            so_far.merged = blocking(move || step::lay(&store, &below, &layer)).await?;
+            so_far.layers.push(ChainLayer { layer, base: None });
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! a digest is encoded by [`encoding`], never by `serde` or `Debug`.
 #![warn(missing_docs)]
 
+pub mod causes;
 pub mod config;
 pub mod digest;
 pub mod encoding;
@@ -15,6 +16,7 @@ pub mod reference;
 pub mod result;
 pub mod scope;
 
+pub use causes::causes;
 pub use config::{Healthcheck, History, ImageConfig};
 pub use digest::{BlobDigest, ContentDigest, DirectoryDigest, LayerDigest, OciDigest, StepDigest};
 pub use event::BuildEvent;

@@ -19,6 +19,7 @@ mod database;
 mod directories;
 mod durability;
 mod error;
+mod files;
 mod handles;
 mod layers;
 mod layout;

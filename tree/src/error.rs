@@ -84,11 +84,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether records do not fit together or cannot be had, rather than what somebody asked for.
+    pub fn is_internal(&self) -> bool {
+        matches!(
+            self,
+            Self::MissingRecord(_) | Self::Malformed { .. } | Self::Inconsistent(_) | Self::Store(_)
+        )
+    }
+
     /// What the user can do about it, when there is something.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::SourceNotFound { .. } => Some(
-                "sources are relative to the root of the context or stage; an ignore file may leave it out",
+                "sources are relative to the root of the context or stage; `.dockerignore` may leave it out",
             ),
             Self::EmptySource(_) => Some("name what to copy behind the `./`, or copy without `--parents`"),
             Self::FileOverDirectory(_) => Some("remove the directory in a `RUN` first"),

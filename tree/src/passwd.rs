@@ -6,6 +6,13 @@
 
 use crate::error::Error;
 
+/// Where users are listed.
+pub const PASSWD: &[u8] = b"etc/passwd";
+/// Where groups are listed.
+pub const GROUP: &[u8] = b"etc/group";
+/// Longer account files are not read: no image has one, and a hostile one must not fill the memory.
+pub const ACCOUNT_FILE_LIMIT: u64 = 16 << 20;
+
 /// The largest id that is accepted.
 const MAX_ID: u32 = i32::MAX as u32;
 

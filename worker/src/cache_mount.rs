@@ -191,8 +191,9 @@ fn claim(users: &mut Users, folder: &Path, sharing: Sharing) -> Option<PathBuf> 
         }
         (Sharing::Shared | Sharing::Locked, Some(_)) => return None,
         (Sharing::Private, _) => {
-            let instance =
-                (0_u32..).map(|n| folder.join(n.to_string())).find(|path| !users.contains_key(path))?;
+            // One of these is free: there are more of them than users.
+            let mut instances = (0..=users.len()).map(|number| folder.join(number.to_string()));
+            let instance = instances.find(|path| !users.contains_key(path))?;
             users.insert(instance.clone(), Use::Alone);
             return Some(instance);
         }
@@ -268,7 +269,9 @@ mod tests {
                 })
             })
             .collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
     }
 
     #[test]

@@ -245,7 +245,7 @@ fn mtime(stat: &Stat) -> Mtime {
 /// The path of `name` in `directory`, unless a tree cannot hold it: a step can nest deeper than any path is long.
 fn join(directory: &[u8], name: &[u8]) -> Result<Vec<u8>, Error> {
     let path = if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() };
-    let depth = path.iter().filter(|byte| **byte == b'/').count() + 1;
+    let depth = path.split(|byte| *byte == b'/').count();
     if path.len() < farm_tree::path::MAX_PATH && depth <= farm_tree::path::MAX_DEPTH {
         return Ok(path);
     }

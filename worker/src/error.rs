@@ -9,9 +9,9 @@ use farm_proto::{Blame, Failure};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("{0}")]
-    Store(#[from] farm_store::Error),
+    Store(farm_store::Error),
     #[error("{0}")]
-    Tree(#[from] farm_tree::Error),
+    Tree(farm_tree::Error),
     #[error("{0}")]
     Executor(#[from] farm_executor::Error),
     #[error("failed to {action} `{path}`: {source}")]
@@ -37,7 +37,7 @@ impl Error {
             Self::Tree(error) => (tree_blame(error), error.hint().map(str::to_owned)),
             Self::LayerGone(_) => (Blame::Internal, None),
         };
-        Failure { blame, message: chain(&self), hint }
+        Failure { blame, message: farm_model::causes(&self), hint }
     }
 }
 
@@ -45,14 +45,9 @@ fn environment_if(environment: bool) -> Blame {
     if environment { Blame::Environment } else { Blame::Internal }
 }
 
-/// What the image lacks, or where it leads, is the user's to mend; only records that do not fit together are ours.
+/// What the image lacks, or where it leads, is the user's to mend.
 fn tree_blame(error: &farm_tree::Error) -> Blame {
-    use farm_tree::Error as Tree;
-    let ours = matches!(
-        error,
-        Tree::MissingRecord(_) | Tree::Malformed { .. } | Tree::Inconsistent(_) | Tree::Store(_)
-    );
-    if ours { Blame::Internal } else { Blame::User }
+    if error.is_internal() { Blame::Internal } else { Blame::User }
 }
 
 fn blame(blame: farm_executor::Blame) -> Blame {
@@ -63,17 +58,20 @@ fn blame(blame: farm_executor::Blame) -> Blame {
     }
 }
 
-/// The chain of causes in one line; a cause that its parent already quotes is not repeated.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
+impl From<farm_store::Error> for Error {
+    fn from(error: farm_store::Error) -> Self {
+        // What the store reads of a tree may be the image's fault.
+        if let farm_store::Error::Tree(error) = error { error.into() } else { Self::Store(error) }
     }
-    text
+}
+
+impl From<farm_tree::Error> for Error {
+    fn from(error: farm_tree::Error) -> Self {
+        // A full disk under a tree is the store's failure, and the environment's.
+        let farm_tree::Error::Store(source) = error else { return Self::Tree(error) };
+        match source.downcast::<farm_store::Error>() {
+            Ok(error) => Self::Store(*error),
+            Err(source) => Self::Tree(farm_tree::Error::Store(source)),
+        }
+    }
 }

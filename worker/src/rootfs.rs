@@ -46,12 +46,11 @@ pub(crate) fn dress(upper: &Path, root: &Metadata) -> Result<(), Error> {
 pub(crate) fn lowers(store: &Store, layers: &[LayerRef]) -> Result<Vec<PathBuf>, Error> {
     let mut directories = Vec::with_capacity(layers.len().max(2));
     for layer in layers.iter().rev() {
-        let directory = match store.layer_directory(&layer.digest)? {
-            Some(directory) => directory,
-            None => {
-                let tree = store.tree(&layer.digest)?.ok_or(Error::LayerGone(layer.digest))?;
-                store.materialise(&tree)?
-            }
+        let directory = if let Some(directory) = store.layer_directory(&layer.digest)? {
+            directory
+        } else {
+            let tree = store.tree(&layer.digest)?.ok_or(Error::LayerGone(layer.digest))?;
+            store.materialise(&tree)?
         };
         if !directories.contains(&directory) {
             directories.push(directory);

@@ -11,9 +11,9 @@ use farm_store::Store;
 use farm_tree::copy::Destination;
 use farm_tree::glob::Patterns;
 use farm_tree::mode::ModeChange;
-use farm_tree::passwd::{self, Owner};
+use farm_tree::passwd::{self, ACCOUNT_FILE_LIMIT, Owner};
 use farm_tree::select::{Adjustment, Options, Selection, What};
-use farm_tree::{File, Metadata, Mtime, Node, Tree, resolve};
+use farm_tree::{File, Metadata, Mtime, Node, Tree};
 
 use crate::Error;
 use crate::build::{blocking, now};
@@ -23,8 +23,6 @@ use crate::stage::{Shared, State};
 use crate::step::record::{self, Found, Fresh};
 use crate::step::{self, Done};
 
-/// Longer account files are not read.
-const LONGEST_FILE: u64 = 16 << 20;
 /// Mode of a heredoc's file.
 const HEREDOC_MODE: u16 = 0o644;
 /// Name of a fetched file when neither its address nor its server says one.
@@ -37,15 +35,15 @@ pub(crate) async fn copy(
     stage: &Stage,
     step: &Step,
     copy: &op::Copy,
-    state: &State,
+    so_far: &State,
 ) -> Result<Done, Error> {
     let fetched = fetch_all(shared, copy).await?;
     let mut attempts = Attempts::new();
     loop {
         let source = step::stack(shared, &copy.from).await?;
         let started = Instant::now();
-        let selected = select(shared, copy, &source.merged, &state.merged, &fetched).await?;
-        let preimage = preimage(stage, copy, state, &selected);
+        let selected = select(shared, copy, &source.merged, &so_far.merged, &fetched).await?;
+        let preimage = preimage(stage, copy, so_far, &selected);
         let _flight = match record::look_up(shared, stage, step, preimage.key()).await? {
             Found::Hit(done) => return Ok(done),
             Found::Miss(flight) => flight,
@@ -53,14 +51,14 @@ pub(crate) async fn copy(
         if attempts.is_first() {
             shared.reporter.send(BuildEvent::Started { step: step.id }).await;
         }
-        let Some(layer) = make(shared, copy, state, &source.merged, selected).await? else {
+        let Some(layer) = make(shared, copy, so_far, &source.merged, selected).await? else {
             if let Origin::Context(context) = &copy.from {
                 attempts.again(context)?;
             }
             continue;
         };
         let fresh = Fresh { layer: Some(layer.layer_ref()), ended: now(), usage: Usage::default() };
-        return record::commit(shared, step, &state.merged, &preimage, fresh, started).await;
+        return record::commit(shared, step, &so_far.merged, &preimage, fresh, started).await;
     }
 }
 
@@ -131,8 +129,8 @@ fn plain(mode: u16, mtime: i64, blob: BlobDigest) -> File {
     File { metadata: Metadata::plain(mode, Mtime(mtime)), blob, hard_link: None }
 }
 
-fn preimage(stage: &Stage, copy: &op::Copy, state: &State, selected: &Selected) -> Preimage {
-    let mut preimage = Preimage::new("copy", state.merged.content_digest(), &stage.platform);
+fn preimage(stage: &Stage, copy: &op::Copy, so_far: &State, selected: &Selected) -> Preimage {
+    let mut preimage = Preimage::new("copy", so_far.merged.content_digest(), &stage.platform);
     preimage.text("destination", &copy.destination);
     preimage.text("workdir", &copy.workdir);
     preimage.text("link", if copy.link { "true" } else { "false" });
@@ -150,7 +148,7 @@ fn preimage(stage: &Stage, copy: &op::Copy, state: &State, selected: &Selected) 
 async fn make(
     shared: &Shared,
     copy: &op::Copy,
-    state: &State,
+    so_far: &State,
     source: &Tree,
     mut selected: Selected,
 ) -> Result<Option<Tree>, Error> {
@@ -162,7 +160,7 @@ async fn make(
         return Ok(None);
     }
     let (store, limits) = (shared.farm.store.clone(), shared.farm.options.limits.clone());
-    let (below, copy) = (state.merged.clone(), copy.clone());
+    let (below, copy) = (so_far.merged.clone(), copy.clone());
     let cancel = Cancel::default();
     let _guard = cancel.guard();
     let origin = copy.from.clone();
@@ -208,19 +206,7 @@ fn candidates(copy: &op::Copy, selected: &Selected) -> Vec<(usize, BlobDigest)> 
 
 /// Who files get under `--chown=spec`, by the stage's own account files.
 pub(crate) fn owner(store: &Store, stage: &Tree, spec: &str) -> Result<Owner, Error> {
-    let passwd = account_file(store, stage, b"etc/passwd")?;
-    let group = account_file(store, stage, b"etc/group")?;
+    let passwd = store.read_file(stage, passwd::PASSWD, ACCOUNT_FILE_LIMIT)?.unwrap_or_default();
+    let group = store.read_file(stage, passwd::GROUP, ACCOUNT_FILE_LIMIT)?.unwrap_or_default();
     Ok(passwd::resolve_owner(spec, &passwd, &group)?)
-}
-
-fn account_file(store: &Store, stage: &Tree, path: &[u8]) -> Result<Vec<u8>, Error> {
-    let found = match resolve::resolve(store, stage, path) {
-        Ok(found) => found,
-        Err(farm_tree::Error::NotADirectory(_) | farm_tree::Error::TooManyLinks(_)) => return Ok(Vec::new()),
-        Err(error) => return Err(error.into()),
-    };
-    match found.node.as_ref().and_then(Node::as_file) {
-        None => Ok(Vec::new()),
-        Some(file) => Ok(store.read_blob(&file.blob, LONGEST_FILE)?),
-    }
 }

@@ -21,13 +21,13 @@ pub(crate) async fn run(
     stage: &Stage,
     step: &Step,
     run: &op::Run,
-    state: &State,
+    so_far: &State,
 ) -> Result<Done, Error> {
     let mut attempts = Attempts::new();
     loop {
         let stacks = stacks(shared, run).await?;
         let contents = contents(shared, run, &stacks).await?;
-        let preimage = Preimage::new("run", state.merged.content_digest(), &stage.platform);
+        let preimage = Preimage::new("run", so_far.merged.content_digest(), &stage.platform);
         let preimage = key::of_run(preimage, run, &contents, &shared.farm.values);
         let _flight = match record::look_up(shared, stage, step, preimage.key()).await? {
             Found::Hit(done) => return Ok(done),
@@ -40,16 +40,16 @@ pub(crate) async fn run(
                 continue;
             }
         };
-        if state.layers.is_empty() {
+        if so_far.layers.is_empty() {
             // A worker looks the merged tree up; every other one was kept when it came about.
-            let (store, empty) = (shared.farm.store.clone(), state.merged.clone());
+            let (store, empty) = (shared.farm.store.clone(), so_far.merged.clone());
             blocking(move || Ok(store.put_tree(&empty)?)).await?;
         }
         let started = Instant::now();
-        let task = Task::Run(Box::new(task(run, state, mounts)));
+        let task = Task::Run(Box::new(task(run, so_far, mounts)));
         let outcome = execute(shared, step, task).await?;
         let fresh = finished(shared, step, run, outcome).await?;
-        return record::commit(shared, step, &state.merged, &preimage, fresh, started).await;
+        return record::commit(shared, step, &so_far.merged, &preimage, fresh, started).await;
     }
 }
 
@@ -164,7 +164,7 @@ async fn narrow(shared: &Shared, source: &str, stack: &mut Stack) -> Result<(), 
         let mut builder = TreeBuilder::new(whole.root.metadata.clone());
         match node {
             Node::Directory(directory) if directory.record.linked == 0 => {
-                builder.graft(&found.path, directory)?
+                builder.graft(&found.path, directory)?;
             }
             Node::File(file) if file.hard_link.is_none() => builder.insert(&found.path, Node::File(file))?,
             Node::Directory(_) | Node::File(_) | Node::Symlink(_) | Node::Device(_) => return Ok(None),
@@ -240,7 +240,7 @@ fn seed_identity(stack: Option<&Stack>, source: &str) -> String {
     stack.map_or_else(String::new, |stack| format!("{}:{source}", stack.merged.content_digest()))
 }
 
-fn task(run: &op::Run, state: &State, mounts: Vec<TaskMount>) -> RunTask {
+fn task(run: &op::Run, so_far: &State, mounts: Vec<TaskMount>) -> RunTask {
     let mut env = run.env.clone();
     env.extend(run.unkeyed_env.iter().cloned());
     // The variable that says where the agent is belongs to the mount, not to the key.
@@ -249,8 +249,8 @@ fn task(run: &op::Run, state: &State, mounts: Vec<TaskMount>) -> RunTask {
         env.push(("SSH_AUTH_SOCK".to_owned(), agent.target.clone()));
     }
     RunTask {
-        layers: state.layer_refs(),
-        merged: state.merged.layer_ref(),
+        layers: so_far.layer_refs(),
+        merged: so_far.merged.layer_ref(),
         argv: run.argv.clone(),
         env,
         user: run.user.clone(),

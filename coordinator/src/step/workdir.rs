@@ -19,9 +19,9 @@ pub(crate) async fn workdir(
     stage: &Stage,
     step: &Step,
     workdir: &Workdir,
-    state: &State,
+    so_far: &State,
 ) -> Result<Done, Error> {
-    let mut preimage = Preimage::new("workdir", state.merged.content_digest(), &stage.platform);
+    let mut preimage = Preimage::new("workdir", so_far.merged.content_digest(), &stage.platform);
     preimage.text("path", &workdir.path);
     preimage.text("user", &workdir.user);
     let _flight = match record::look_up(shared, stage, step, preimage.key()).await? {
@@ -30,7 +30,7 @@ pub(crate) async fn workdir(
     };
     let started = Instant::now();
     shared.reporter.send(BuildEvent::Started { step: step.id }).await;
-    let (store, merged, op) = (shared.farm.store.clone(), state.merged.clone(), workdir.clone());
+    let (store, merged, op) = (shared.farm.store.clone(), so_far.merged.clone(), workdir.clone());
     let layer = blocking(move || {
         // Whoever USER names may be made only later; until then the directory is root's, as with `docker build`.
         let owner = match copy::owner(&store, &merged, &op.user) {
@@ -44,5 +44,5 @@ pub(crate) async fn workdir(
     })
     .await?;
     let fresh = Fresh { layer, ended: now(), usage: Usage::default() };
-    record::commit(shared, step, &state.merged, &preimage, fresh, started).await
+    record::commit(shared, step, &so_far.merged, &preimage, fresh, started).await
 }

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+pub(crate) use farm_model::causes as chain;
+
 /// Why a command ends without success.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -68,18 +70,4 @@ impl Failure {
 /// Text without what a terminal would act on: a registry or a Dockerfile may have put it there.
 fn visible(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c }).collect()
-}
-
-/// The whole chain of causes in one line, each cause once.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            let _infallible = write!(text, ": {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -39,6 +39,10 @@ pub(crate) async fn plan(
         }
         let wanted = wanted.into_iter().map(|image| (prepared.lines_of(&image), image)).collect();
         for (image, resolved) in resolve_all(farm, request, wanted, reporter).await? {
+            let (wanted, got) = (&image.platform, &resolved.config.platform);
+            if (&wanted.os, &wanted.architecture) != (&got.os, &got.architecture) {
+                reporter.warn(format!("{}: the image is for {got}, not for {wanted}", image.source)).await;
+            }
             prepared.provide(&image, base::config(&resolved))?;
             known.insert(known.len(), (image, resolved));
         }

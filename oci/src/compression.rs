@@ -89,14 +89,51 @@ pub fn detect(start: &[u8]) -> Format {
 /// Decompresses, counts and limits. Errors of kind [`io::ErrorKind::FileTooLarge`] mean that a limit was reached.
 pub(crate) struct Decoder<'a> {
     inner: Box<dyn Read + 'a>,
+    meter: Meter,
+}
+
+/// Holds what comes out of an archive against what went in.
+#[derive(Clone, Debug)]
+pub(crate) struct Meter {
     compressed: Arc<AtomicU64>,
     produced: u64,
     limits: Limits,
 }
 
+impl Meter {
+    /// Counts `bytes` more. Fails with [`io::ErrorKind::FileTooLarge`] when they are more than a limit allows.
+    pub(crate) fn add(&mut self, bytes: u64) -> io::Result<()> {
+        self.produced = self.produced.saturating_add(bytes);
+        let too_large = |text: String| Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+        if self.produced > self.limits.bytes {
+            return too_large(format!("it holds more than {} bytes", self.limits.bytes));
+        }
+        let compressed = self.compressed.load(Ordering::Relaxed).max(1);
+        if self.produced > RATIO_FROM && self.produced / compressed > self.limits.ratio {
+            let ratio = self.limits.ratio;
+            return too_large(format!("what it holds is more than {ratio} times larger than itself"));
+        }
+        Ok(())
+    }
+}
+
+/// Counts what is read through it.
+pub(crate) struct Metered<'a, R> {
+    pub(crate) inner: R,
+    pub(crate) meter: &'a mut Meter,
+}
+
+impl<R: Read> Read for Metered<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.meter.add(count as u64)?;
+        Ok(count)
+    }
+}
+
 impl std::fmt::Debug for Decoder<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Decoder").field("produced", &self.produced).finish_non_exhaustive()
+        f.debug_struct("Decoder").field("meter", &self.meter).finish_non_exhaustive()
     }
 }
 
@@ -120,30 +157,19 @@ impl<'a> Decoder<'a> {
             }
             Format::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(rejoin(start, buffered))?),
         };
-        Ok(Self { inner, compressed, produced: 0, limits: limits.clone() })
+        Ok(Self { inner, meter: Meter { compressed, produced: 0, limits: limits.clone() } })
     }
 
-    fn check(&self) -> io::Result<()> {
-        let too_large = |text: String| Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
-        if self.produced > self.limits.bytes {
-            return too_large(format!("it holds more than {} bytes", self.limits.bytes));
-        }
-        let compressed = self.compressed.load(Ordering::Relaxed).max(1);
-        if self.produced > RATIO_FROM && self.produced / compressed > self.limits.ratio {
-            return too_large(format!(
-                "it is more than {} times larger than its compressed form",
-                self.limits.ratio
-            ));
-        }
-        Ok(())
+    /// A meter of its own for what is made of the decoder's bytes: the holes of sparse files take none of them.
+    pub(crate) fn meter(&self) -> Meter {
+        Meter { produced: 0, ..self.meter.clone() }
     }
 }
 
 impl Read for Decoder<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        self.produced += count as u64;
-        self.check()?;
+        self.meter.add(count as u64)?;
         Ok(count)
     }
 }
@@ -185,6 +211,13 @@ mod tests {
         let mut out = Vec::new();
         Decoder::new(bytes, limits, Cancel::default())?.read_to_end(&mut out)?;
         Ok(out)
+    }
+
+    #[test]
+    fn what_takes_no_bytes_of_an_archive_counts_against_it_too() {
+        let mut meter = Decoder::new(&b"tiny"[..], &Limits::default(), Cancel::default()).unwrap().meter();
+        meter.add(RATIO_FROM).unwrap();
+        assert_eq!(meter.add(1).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 
     fn compressed(format: Format, text: &[u8]) -> Vec<u8> {

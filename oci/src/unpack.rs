@@ -14,7 +14,7 @@ use farm_tree::{Device, DeviceKind, Directory, File, Metadata, Node, Symlink, Tr
 use sha2::{Digest, Sha256};
 
 use crate::Error;
-use crate::compression::{Cancel, Decoder, Limits};
+use crate::compression::{Cancel, Decoder, Limits, Meter, Metered};
 use crate::error::ArchiveFault;
 use crate::tar_reader::{Entry, Kind, Stop, TarReader};
 
@@ -45,13 +45,14 @@ pub fn unpack_layer(
 ) -> Result<(LayerRef, Tree), Error> {
     let stream = |source| stream_error(what, source);
     let decoder = Decoder::new(reader, limits, cancel).map_err(stream)?;
+    let meter = decoder.meter();
     let spool = store.spool()?;
     let mut unpacker = Unpacker {
         what,
         draft: Draft::new(store, below.clone(), Reach::Chain),
         sink: Sink::Spool(&spool),
         limits,
-        bytes: 0,
+        meter,
         entries: 0,
     };
     let mut tar = TarReader::new(Hashing { inner: decoder, hasher: Sha256::new() });
@@ -87,13 +88,14 @@ pub fn unpack_archive(
         Err(error) if is_about_content(&error) => return Ok(None),
         Err(error) => return Err(stream_error(what, error)),
     };
+    let meter = decoder.meter();
     let mut tar = TarReader::new(decoder);
     let mut unpacker = Unpacker {
         what,
         draft: Draft::new(store, Tree::empty(), Reach::Itself),
         sink: Sink::Blobs(store),
         limits,
-        bytes: 0,
+        meter,
         entries: 0,
     };
     let mut next = match tar.next_entry() {
@@ -133,7 +135,8 @@ struct Unpacker<'a> {
     draft: Draft<'a>,
     sink: Sink<'a>,
     limits: &'a Limits,
-    bytes: u64,
+    /// Counts the bytes of files, holes included.
+    meter: Meter,
     entries: u64,
 }
 
@@ -180,11 +183,10 @@ impl Unpacker<'_> {
     }
 
     fn store(&mut self, size: u64, data: &mut impl Read) -> Result<farm_model::BlobDigest, Problem> {
-        self.bytes = self.bytes.saturating_add(size);
-        if self.bytes > self.limits.bytes {
+        if size > self.limits.bytes {
             return Err(self.too_large(self.limits.bytes, "bytes").into());
         }
-        let mut data = data.take(size);
+        let mut data = Metered { inner: data.take(size), meter: &mut self.meter };
         let stored = match &self.sink {
             Sink::Spool(spool) => spool.write(&mut data, Some(size)),
             Sink::Blobs(store) => store.ingest(&mut data, Some(size)),

@@ -50,7 +50,7 @@ impl Binary {
     /// A farm with an empty store.
     pub fn start(&self) -> Result<Farm, Error> {
         let root = tempfile::Builder::new()
-            .prefix("farm-bench-")
+            .prefix("farm-measure-")
             .tempdir_in(&self.scratch)
             .map_err(Error::file("create a directory in", &self.scratch))?
             .keep();

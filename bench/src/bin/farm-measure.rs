@@ -1,4 +1,4 @@
-//! `farm-bench`: builds the workloads with a farm binary and prints what that took.
+//! `farm-measure`: builds the workloads with a farm binary and prints what that took.
 
 use std::fs;
 use std::io::{self, Write as _};

@@ -155,7 +155,8 @@ impl Shared {
             Op::Workdir(workdir) => step::workdir::workdir(self, stage, step, workdir, so_far).await?,
         };
         so_far.history.push(History {
-            created: done.created,
+            // What only changes metadata is as old as what it stands on.
+            created: done.created.or_else(|| so_far.history.last()?.created),
             created_by: step.created_by.clone(),
             comment: "farm".to_owned(),
             author: step.author.clone(),

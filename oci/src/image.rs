@@ -192,7 +192,7 @@ impl Image {
         if let Some(epoch) = timestamps.epoch() {
             config.created = Some(epoch);
             for entry in &mut history {
-                entry.created = entry.created.map(|created| created.min(epoch));
+                entry.created = Some(entry.created.map_or(epoch, |created| created.min(epoch)));
             }
         }
         (config, history)

@@ -62,8 +62,9 @@ impl Traces {
         assert_eq!(processes(&self.mark), Vec::<u32>::new(), "processes of the step are alive");
         let cgroups: Vec<_> = self.cgroups.iter().filter(|group| group.exists()).collect();
         assert!(cgroups.is_empty(), "cgroups of the step are left: {cgroups:?}");
-        let left: Vec<_> = interfaces().intersection(&self.interfaces).cloned().collect();
-        assert!(left.is_empty(), "interfaces of the step are left: {left:?}");
+        // The kernel takes a namespace's interfaces down in the background, once nothing holds the namespace.
+        let gone = || interfaces().is_disjoint(&self.interfaces).then_some(());
+        wait_for(gone, "the step's interfaces to go");
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         assert!(!mounts.contains(&self.network_namespace), "the step's network namespace is still mounted");
         assert_no_mounts(farm);

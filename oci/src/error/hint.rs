@@ -20,6 +20,9 @@ impl Error {
             Self::NotInLayout { .. } => "the names in a layout are in its index.json",
             Self::Io { source, .. } => io_hint(source.kind())?,
             Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => UNTRUSTED,
+            Self::Stream { source, .. } if source.kind() == std::io::ErrorKind::FileTooLarge => {
+                "if it is meant to be that large, unpack it outside and copy the files"
+            }
             Self::Stream { .. } => "the archive is damaged or incomplete",
             Self::MissingBaseBlob(_) => "pull the base image again",
             Self::TooLarge { .. } => {

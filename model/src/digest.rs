@@ -38,6 +38,7 @@ macro_rules! digest {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        #[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
         pub struct $name(pub [u8; 32]);
 
         impl $name {
@@ -91,6 +92,7 @@ digest! {
 
 /// BLAKE3 of a file's bytes, with their number: the identity of file content inside the farm.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub struct BlobDigest {
     /// BLAKE3 of the bytes.
     pub hash: [u8; 32],
@@ -123,6 +125,7 @@ impl fmt::Debug for BlobDigest {
 ///
 /// Specification: OCI image-spec, "Descriptor", section "Digests".
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub struct OciDigest(pub [u8; 32]);
 
 impl fmt::Display for OciDigest {

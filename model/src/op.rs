@@ -129,6 +129,7 @@ pub struct Run {
 
 /// A resource limit as `setrlimit(2)` takes it; `u64::MAX` is unlimited.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub struct Ulimit {
     /// Name in lower case without `RLIMIT_`, such as `nofile`.
     pub name: String,
@@ -140,6 +141,7 @@ pub struct Ulimit {
 
 /// The network of a `RUN`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub enum Network {
     /// A network namespace of its own, with address translation.
     Default,
@@ -228,6 +230,7 @@ pub enum MountKind {
 
 /// Who may use a cache mount at the same time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub enum Sharing {
     /// Anybody.
     Shared,

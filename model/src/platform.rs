@@ -7,6 +7,7 @@ use std::str::FromStr;
 ///
 /// Specification: OCI image-spec, "Image Index", the `platform` property.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub struct Platform {
     /// `GOOS` of the platform.
     pub os: String,

@@ -9,6 +9,7 @@ use crate::OciDigest;
 ///
 /// Specification: the grammar of `distribution/reference`, as `docker pull` reads it.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub struct Reference {
     /// Host and port of the registry, `docker.io` when none was given.
     pub registry: String,

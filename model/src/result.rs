@@ -4,6 +4,7 @@ use crate::{ContentDigest, LayerDigest};
 
 /// How a step's process ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub enum Exit {
     /// It returned this code.
     Code(u8),
@@ -35,6 +36,7 @@ impl std::fmt::Display for Exit {
 
 /// What a step used.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub struct Usage {
     /// Wall time of the process in microseconds.
     pub wall_micros: u64,
@@ -46,6 +48,7 @@ pub struct Usage {
 
 /// A layer that is known by its tree.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub struct LayerRef {
     /// Identity, mtimes included.
     pub digest: LayerDigest,

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// A trust domain: who may read and write which cache records. It reads its ancestors and writes only itself.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub struct Scope(String);
 
 impl Scope {

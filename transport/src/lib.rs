@@ -1,0 +1,1 @@
+//! QUIC endpoints, identities and typed streams. The only crate that knows quinn.

@@ -21,6 +21,12 @@ pub(crate) struct Config {
     pub(crate) resolve_ttl: Option<u64>,
     /// How many steps run at once; the number of processors, doubled, when absent.
     pub(crate) slots: Option<usize>,
+    /// How many steps run at once at most, however little they use; eight times `slots` when absent.
+    pub(crate) most_steps: Option<usize>,
+    /// Labels of this machine's worker, which steps may ask for.
+    pub(crate) labels: Vec<String>,
+    /// Seconds without a build after which a daemon ends; 1800 when absent.
+    pub(crate) idle_exit: Option<u64>,
     /// What each step may use at most.
     pub(crate) step_limits: StepLimits,
 }
@@ -52,9 +58,7 @@ pub(crate) struct Registry {
 /// Reads every file there is. A file that was named must exist.
 pub(crate) fn load(named: Option<&Path>) -> Result<Config, Failure> {
     let mut config = Config::default();
-    let home = paths::variable("XDG_CONFIG_HOME")
-        .or_else(|| Some(paths::variable("HOME")?.join(".config")))
-        .map(|directory| directory.join("farm/farm.toml"));
+    let home = paths::user_configuration().map(|directory| directory.join("farm.toml"));
     for path in [Some(PathBuf::from("/etc/farm/farm.toml")), home].into_iter().flatten() {
         if path.exists() {
             merge(&mut config, read(&path)?);
@@ -79,6 +83,9 @@ fn merge(config: &mut Config, later: Config) {
     config.registry.extend(later.registry);
     config.resolve_ttl = later.resolve_ttl.or(config.resolve_ttl);
     config.slots = later.slots.or(config.slots);
+    config.most_steps = later.most_steps.or(config.most_steps);
+    config.idle_exit = later.idle_exit.or(config.idle_exit);
+    config.labels.extend(later.labels);
     let (limits, later) = (&mut config.step_limits, later.step_limits);
     limits.memory = later.memory.or(limits.memory);
     limits.cpus = later.cpus.or(limits.cpus);

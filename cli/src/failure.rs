@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 pub(crate) use farm_model::causes as chain;
+use farm_model::event::Blame;
+use farm_proto::client::Refusal;
 
 /// Why a command ends without success.
 #[derive(Debug)]
@@ -45,6 +47,22 @@ impl Failure {
     /// The build failed for a reason whose blame `code` says.
     pub(crate) fn of_build(code: u8, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), hint: None }
+    }
+
+    /// What a coordinator said instead of an answer.
+    pub(crate) fn refused(refusal: &Refusal) -> Self {
+        Self::blaming(refusal.blame, refusal.message.clone()).with_hint(refusal.hint.clone())
+    }
+
+    /// The one table of exit codes.
+    pub(crate) fn blaming(blame: Blame, message: impl Into<String>) -> Self {
+        let code = match blame {
+            Blame::Usage => Self::USAGE,
+            Blame::Build => Self::BUILD,
+            Blame::Environment => Self::ENVIRONMENT,
+            Blame::Internal => return Self::internal(message),
+        };
+        Self::of_build(code, message)
     }
 
     /// Adds the way out.

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Blame, Error, Limits};
+use crate::{Blame, Error, Limits, Meter};
 use hierarchies::{Controller, Hierarchies};
 
 /// How a container is kept from the host's devices.
@@ -76,14 +76,16 @@ impl Parent {
     }
 
     /// Makes the groups of container `id` with its limits.
-    pub(crate) fn container(&self, id: &str, limits: &Limits) -> Result<Group, Error> {
+    pub(crate) fn container(&self, id: &str, limits: &Limits, meter: &Meter) -> Result<Group, Error> {
         let mut group = Group::default();
+        group.meter = meter.clone();
         if let Some(mount) = self.hierarchies.v1(Controller::Devices) {
             group.shared.push(mount.join(&self.name));
         }
-        let result =
-            self.add_memory(&mut group, id, limits).and_then(|()| self.add_others(&mut group, id, limits));
-        result.map(|()| group)
+        self.add_memory(&mut group, id, limits)?;
+        self.add_others(&mut group, id, limits)?;
+        self.add_meter(&mut group, id)?;
+        Ok(group)
     }
 
     fn add_memory(&self, group: &mut Group, id: &str, limits: &Limits) -> Result<(), Error> {
@@ -135,6 +137,18 @@ impl Parent {
             };
             // The container's init is one of them.
             write(&path.join("pids.max"), &pids.saturating_add(1).to_string())?;
+        }
+        Ok(())
+    }
+
+    fn add_meter(&self, group: &mut Group, id: &str) -> Result<(), Error> {
+        if let Some(mount) = self.hierarchies.v1(Controller::CpuAccount) {
+            let path = mount.join(&self.name).join(id);
+            let path = if group.owned.contains(&path) { path } else { group.make(path)? };
+            group.meter.connect_v1(&path);
+        } else if let Some((mount, _)) = &self.hierarchies.v2 {
+            let path = self.make_v2(group, mount, id)?;
+            group.meter.connect_v2(&path);
         }
         Ok(())
     }
@@ -205,6 +219,7 @@ pub(crate) struct Group {
     owned: Vec<PathBuf>,
     shared: Vec<PathBuf>,
     memory: Option<Memory>,
+    meter: Meter,
 }
 
 impl Group {
@@ -256,6 +271,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
+        self.meter.end();
         for path in &self.owned {
             if fs::remove_dir(path).is_err() {
                 kill_all(path);

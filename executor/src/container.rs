@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::network::NetworkNamespace;
-use crate::{Blame, Error};
+use crate::{Blame, Error, Meter};
 
 /// One command and the world it runs in.
 #[derive(Clone, Debug)]
@@ -45,6 +45,8 @@ pub struct Container {
     pub ulimits: Vec<Ulimit>,
     /// Limits of the container as a whole.
     pub limits: Limits,
+    /// Shows how much processor time the container has used, while it runs and afterwards. One a container.
+    pub meter: Meter,
 }
 
 impl Container {

@@ -21,6 +21,7 @@ mod container;
 mod error;
 mod executor;
 mod helper;
+mod meter;
 mod native;
 mod network;
 mod outcome;
@@ -37,6 +38,7 @@ pub use container::{
 pub use error::{Blame, Error};
 pub use executor::{Executor, Output};
 pub use helper::init_entry;
+pub use meter::Meter;
 pub use native::{Native, sweep};
 pub use network::{NetworkNamespace, NetworkPool, hosts_file, resolv_conf, resolv_conf_path};
 pub use outcome::{Exit, Outcome, Stream, Usage};

@@ -150,7 +150,7 @@ impl Executor for Native {
             return Ok(Outcome { exit: Exit::Cancelled, usage: Usage::default() });
         }
         let sockets = Sockets::start(container, &self.directory)?;
-        let group = self.cgroups.container(&container.id, &container.limits)?;
+        let group = self.cgroups.container(&container.id, &container.limits, &container.meter)?;
         let running = self.start(container, &group, &sockets)?;
         let deadline = container.limits.timeout.map(|timeout| started + timeout);
         let ended = running.watch(output, cancel, deadline)?;

@@ -163,6 +163,7 @@ impl Runner {
             shm_size: Container::DEFAULT_SHM_SIZE,
             ulimits: task.ulimits.iter().filter_map(ulimit).collect(),
             limits: self.limits,
+            meter: farm_executor::Meter::default(),
         })
     }
 

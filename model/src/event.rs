@@ -1,5 +1,6 @@
 //! Append-only facts about a build. Progress, history, `farm why` and the console are folds over them, and over nothing else.
 
+pub mod encoding;
 mod miss;
 
 pub use miss::{Change, MissReason};

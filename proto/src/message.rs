@@ -75,6 +75,11 @@ pub enum WorkerMessage {
         /// Lease and thousandths of one processor.
         leases: Vec<(LeaseId, u32)>,
     },
+    /// How fast layers reached it the last time that it fetched some.
+    Bandwidth {
+        /// Bytes a second.
+        bytes_per_second: u64,
+    },
     /// The process of a task was started.
     Started {
         /// The grant.

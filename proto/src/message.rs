@@ -3,7 +3,7 @@
 use farm_model::event::Stream;
 pub use farm_model::event::Blame;
 use farm_model::result::LayerRef;
-use farm_model::{Exit, LayerDigest, LeaseId, Platform, StepDigest, Usage, WorkerId};
+use farm_model::{Exit, LayerDigest, LeaseId, Platform, Scope, StepDigest, Usage, WorkerId};
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::Task;
@@ -17,6 +17,8 @@ pub enum CoordinatorMessage {
         lease: LeaseId,
         /// The key of the step, to name what runs after a reconnection.
         key: StepDigest,
+        /// The trust domain for which it runs, told back after a reconnection: flights never cross it.
+        scope: Scope,
         /// What to do.
         task: Task,
         /// Other workers that hold layers of the task, the best first; the coordinator is asked last.
@@ -56,7 +58,7 @@ pub enum WorkerMessage {
         /// Where peers reach it, when they do.
         address: Option<String>,
         /// What it still does from before the connection was lost.
-        running: Vec<(LeaseId, StepDigest)>,
+        running: Vec<(LeaseId, StepDigest, Scope)>,
     },
     /// Layers that its store holds completely, as a difference to what it said before.
     Holdings {

@@ -157,12 +157,14 @@ pub struct Capacity {
 }
 
 /// A lease that a worker still works on when it (re)connects.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RunningLease {
     /// The lease.
     pub lease: LeaseId,
     /// What is being done under it.
     pub key: StepDigest,
+    /// The trust domain for which it is being done.
+    pub scope: Scope,
 }
 
 /// How a lease ended.

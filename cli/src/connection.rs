@@ -11,7 +11,7 @@ use farm_transport::Credentials;
 use crate::daemon::endpoint::Endpoint;
 use crate::daemon::start;
 use crate::failure::{Failure, chain};
-use crate::{paths, progress};
+use crate::{parts, paths, progress};
 
 /// How often a coordinator that is going away is asked whether it is gone.
 const RETRY: Duration = Duration::from_millis(20);
@@ -55,13 +55,7 @@ pub(crate) async fn connect_if(options: &Options, absent: Absent) -> Result<Opti
 }
 
 async fn connect_to_farm(address: &str, options: &Options) -> Result<Client, Failure> {
-    let directory = options.certificates.clone().or_else(paths::certificates).ok_or_else(|| {
-        Failure::usage("no directory with certificates").with_hint(Some("name it with `--certificates`"))
-    })?;
-    let credentials = Credentials::load(&directory).map_err(|error| {
-        Failure::environment(format!("cannot use the certificates in `{}`: {}", directory.display(), chain(&error)))
-            .with_hint(Some("the farm's administrator issues `ca.pem`, `cert.pem` and `key.pem`"))
-    })?;
+    let credentials = parts::credentials(&parts::certificates(options.certificates.as_deref())?)?;
     Client::connect(resolve(address)?, &credentials).await.map_err(|error| {
         Failure::environment(format!("cannot reach the coordinator `{address}`: {}", chain(&error)))
             .with_hint(Some("check the address, and that `farm coordinator` runs there"))

@@ -80,7 +80,7 @@ async fn status(json: bool) -> Result<(), Failure> {
     };
     match client.request(Request::Status).await.map_err(|error| Failure::connection(&error))? {
         Reply::Status(status) => show::status(&status, json),
-        other => Err(Failure::unexpected(other)),
+        other => Err(Failure::unexpected(&other)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 pub(crate) use farm_model::causes as chain;
 use farm_model::event::Blame;
-use farm_proto::client::Refusal;
+use farm_proto::client::{Refusal, Reply};
 
 /// Why a command ends without success.
 #[derive(Debug)]
@@ -54,6 +54,20 @@ impl Failure {
         Self::blaming(refusal.blame, refusal.message.clone()).with_hint(refusal.hint.clone())
     }
 
+    /// The connection to the coordinator is no good.
+    pub(crate) fn connection(error: &farm_client::Error) -> Self {
+        Self::environment(chain(error)).with_hint(error.hint())
+    }
+
+    /// A coordinator answered something that was not asked.
+    pub(crate) fn unexpected(reply: &Reply) -> Self {
+        if let Reply::Refused(refusal) = reply {
+            return Self::refused(refusal);
+        }
+        Self::environment("the coordinator gave an answer to another question")
+            .with_hint(Some("client and coordinator may be of different versions"))
+    }
+
     /// The one table of exit codes.
     pub(crate) fn blaming(blame: Blame, message: impl Into<String>) -> Self {
         let code = match blame {
@@ -86,6 +100,6 @@ impl Failure {
 }
 
 /// Text without what a terminal would act on: a registry or a Dockerfile may have put it there.
-fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c }).collect()
 }

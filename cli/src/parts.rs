@@ -1,7 +1,7 @@
 //! The parts of a farm that can run in a process: store, coordinator, worker. Which of them do is a command's to say.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -141,6 +141,15 @@ fn proxies() -> farm_oci::Proxies {
         https: variable(["https_proxy", "HTTPS_PROXY"]),
         no_proxy: variable(["no_proxy", "NO_PROXY"]),
     }
+}
+
+/// Where the certificates of a role lie.
+pub(crate) fn certificates(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    named.map(Path::to_path_buf).or_else(paths::certificates).ok_or_else(|| {
+        Failure::usage("no directory with certificates").with_hint(Some(
+            "name one that has `ca.pem`, `cert.pem` and `key.pem` with `--certificates`",
+        ))
+    })
 }
 
 /// Reads the certificates of a role.

@@ -73,11 +73,10 @@ impl BuildState {
             BuildEvent::ContextScanned { context, files, .. } => {
                 self.activity = Some((at, format!("{context}: {files} files")));
             }
-            BuildEvent::ContextTaken { .. } => {}
             BuildEvent::ImageResolved { name, .. } | BuildEvent::LayerPulled { image: name, .. } => {
                 self.activity = Some((at, format!("image {name}")));
             }
-            BuildEvent::Missed { .. } | BuildEvent::Warned { .. } => {}
+            BuildEvent::ContextTaken { .. } | BuildEvent::Missed { .. } | BuildEvent::Warned { .. } => {}
             BuildEvent::Queued { step } => self.set(*step, Phase::Queued),
             BuildEvent::Shared { step, build } => {
                 self.set(*step, Phase::Running { since: at, worker: format!("build {build}") });

@@ -1,0 +1,154 @@
+//! Results on their way to the client: put together here, written there.
+//!
+//! Bytes go as fast as the client takes them. A client that comes back after its connection was lost gets a result from its
+//! start again; it shows nothing under its final name before it has all of it.
+
+mod parts;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Instant;
+
+use farm_model::{BuildEvent, OciDigest};
+use farm_oci::image::{AssembleOptions, Assembled, Timestamps};
+use farm_oci::Image;
+use farm_proto::client::{BuildRequest, Compression, Form, Output};
+use farm_proto::session::{Answer, Ask};
+use farm_store::Store;
+use farm_transport::Sender;
+use farm_tree::{Mtime, Tree};
+
+use crate::build::{Farm, blocking};
+use crate::image::Finished;
+use crate::report::{Reporter, micros_since};
+use crate::{Error, Session};
+
+const NANOS: i64 = 1_000_000_000;
+
+/// The result of a build and those who get it.
+#[derive(Clone, Copy)]
+pub(crate) struct Outputs<'a> {
+    pub(crate) farm: &'a Arc<Farm>,
+    pub(crate) session: &'a Session,
+    pub(crate) reporter: &'a Reporter,
+    pub(crate) finished: &'a Finished,
+    /// Seconds since the Unix epoch that `SOURCE_DATE_EPOCH` asked for.
+    pub(crate) source_date_epoch: Option<i64>,
+}
+
+/// What is sent as one output.
+#[derive(Clone)]
+enum Content {
+    Archive { image: Arc<Assembled>, names: Arc<[farm_model::Reference]> },
+    Filesystem { tree: Tree, clamp: Option<Mtime> },
+}
+
+impl Outputs<'_> {
+    /// Has every output written, and gives the image's id where it is known or wanted.
+    pub(crate) async fn write_all(self, asked: &BuildRequest) -> Result<Option<OciDigest>, Error> {
+        if !asked.outputs.is_empty() || asked.wants_image_id {
+            self.bring_bytes().await?;
+        }
+        let mut id = None;
+        for (index, output) in (0_u32..).zip(&asked.outputs) {
+            let started = Instant::now();
+            let (content, image) = self.content(output, asked).await?;
+            let bytes = self.write(index, output, image, content).await?;
+            let (label, micros) = (output.label.clone(), micros_since(started));
+            self.reporter.send(BuildEvent::Exported { output: label, image, bytes, micros }).await;
+            id = id.or(image);
+        }
+        if id.is_none() && asked.wants_image_id {
+            let options = self.options(Compression::Gzip, self.source_date_epoch, false);
+            id = Some(self.assemble(options).await?.config_descriptor.digest);
+        }
+        Ok(id)
+    }
+
+    /// What only workers hold is needed here from now on.
+    async fn bring_bytes(self) -> Result<(), Error> {
+        let layers: Vec<_> = self.finished.image.layers.iter().map(|layer| layer.layer().digest).collect();
+        self.farm.ensure_bytes(&layers, &[]).await
+    }
+
+    async fn content(
+        self,
+        output: &Output,
+        asked: &BuildRequest,
+    ) -> Result<(Content, Option<OciDigest>), Error> {
+        let epoch = output.epoch.or(self.source_date_epoch);
+        match output.form {
+            Form::OciArchive => {
+                let options = self.options(output.compression, epoch, output.rewrite_timestamp);
+                let image = Arc::new(self.assemble(options).await?);
+                let digest = image.config_descriptor.digest;
+                Ok((Content::Archive { image, names: asked.names.clone().into() }, Some(digest)))
+            }
+            Form::FilesystemTar => {
+                let clamp = epoch.filter(|_| output.rewrite_timestamp);
+                let clamp = clamp.map(|epoch| Mtime(epoch.saturating_mul(NANOS)));
+                Ok((Content::Filesystem { tree: self.finished.merged.clone(), clamp }, None))
+            }
+        }
+    }
+
+    fn options(self, compression: Compression, epoch: Option<i64>, rewrite: bool) -> AssembleOptions {
+        let compression = match compression {
+            Compression::Gzip => farm_oci::image::Compression::Gzip,
+            Compression::Uncompressed => farm_oci::image::Compression::None,
+        };
+        let timestamps = match (epoch, rewrite) {
+            (None, _) => Timestamps::Keep,
+            (Some(epoch), false) => Timestamps::Created(epoch),
+            (Some(epoch), true) => Timestamps::Rewrite(epoch),
+        };
+        AssembleOptions { compression, timestamps }
+    }
+
+    async fn assemble(self, options: AssembleOptions) -> Result<Assembled, Error> {
+        let (image, store): (Image, Store) = (self.finished.image.clone(), self.farm.store.clone());
+        blocking(move || Ok(image.assemble(&store, options)?)).await
+    }
+
+    /// Sends one output; gives the bytes that the client wrote.
+    async fn write(
+        self,
+        index: u32,
+        output: &Output,
+        image: Option<OciDigest>,
+        content: Content,
+    ) -> Result<u64, Error> {
+        let failed = |reason, hint| Error::Output { output: output.label.clone(), reason, hint };
+        loop {
+            let (mut sender, mut receiver) = self.session.open(&Ask::Output { index, image }).await?;
+            let sending = self.send(&mut sender, content.clone());
+            tokio::pin!(sending);
+            // A client that cannot write says so before it has everything.
+            let (sent, answer) = tokio::select! {
+                answer = receiver.receive::<Answer>() => (Ok(()), answer),
+                sent = &mut sending => (sent, receiver.receive::<Answer>().await),
+            };
+            let error = match (answer, sent) {
+                (Ok(Some(Answer::Written { bytes })), Ok(())) => return Ok(bytes),
+                (Ok(Some(Answer::Failed { reason, hint })), _) => return Err(failed(reason, hint)),
+                (_, Err(error)) => error,
+                (Err(error), Ok(())) => error.into(),
+                (Ok(_), Ok(())) => Error::ClientConfused(format!("output `{}`", output.label)),
+            };
+            self.session.again(error).await?;
+        }
+    }
+
+    async fn send(self, sender: &mut Sender, content: Content) -> Result<(), Error> {
+        let store = self.farm.store.clone();
+        let make = move |mut out: &mut dyn Write| match content {
+            Content::Archive { image, names } => {
+                Ok(farm_oci::export::oci_archive(&image, &store, &names, &mut out)?)
+            }
+            Content::Filesystem { tree, clamp } => {
+                Ok(farm_oci::export::rootfs_tar(&tree, &store, clamp, &mut out)?)
+            }
+        };
+        parts::send(sender, make).await
+    }
+}

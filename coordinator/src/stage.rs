@@ -4,20 +4,23 @@
 //! published when its last step is done, and whoever waits for it gets it. One that failed says why to the build alone: those
 //! that wait for it are only cancelled, so that the reason is given once and in its own place.
 
+mod memo;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use farm_model::result::LayerRef;
-use farm_model::{Base, BuildGraph, History, ImageId, Op, Stage, StageId, Step};
-use farm_oci::LayerDescriptor;
-use farm_oci::Resolved;
+use farm_model::{Base, BuildGraph, BuildId, History, ImageId, Op, Stage, StageId, Step};
+use farm_oci::{LayerDescriptor, Resolved};
 use farm_tree::Tree;
 use tokio::sync::{OnceCell, watch};
 
-use crate::build::{Farm, blocking, now};
+use crate::build::{Farm, now};
 use crate::context::Contexts;
 use crate::report::Reporter;
 use crate::{Error, Request, base, step};
+
+pub(crate) use memo::Memo;
 
 /// What a stage has come to.
 #[derive(Clone, Debug)]
@@ -62,8 +65,7 @@ enum Progress {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) farm: Arc<Farm>,
-    /// Tells this build from every other one of the same worker.
-    pub(crate) number: u64,
+    pub(crate) build: BuildId,
     pub(crate) request: Arc<Request>,
     pub(crate) graph: BuildGraph,
     pub(crate) contexts: Contexts,
@@ -85,9 +87,10 @@ impl Shared {
             (0..).map(ImageId).zip(&plan.graph.images).map(|(id, _)| (id, OnceCell::new())).collect();
         let stages =
             plan.graph.stages.iter().map(|stage| (stage.id, watch::Sender::new(Progress::Running))).collect();
-        let number = u64::try_from(now()).unwrap_or_default();
+        // Events that go to no log are of no build that anybody could name.
+        let build = reporter.build().unwrap_or_else(|| BuildId(now().to_be_bytes()));
         let (graph, resolved) = (plan.graph, plan.resolved);
-        Self { farm, number, request, graph, contexts, reporter, resolved, images, stages }
+        Self { farm, build, request, graph, contexts, reporter, resolved, images, stages }
     }
 
     /// The result of a stage, once there is one; [`Error::Cancelled`] when it failed.
@@ -163,8 +166,7 @@ impl Shared {
             empty_layer: done.layer.is_none(),
         });
         if let Some(layer) = done.layer {
-            let (store, below) = (self.farm.store.clone(), so_far.merged.clone());
-            so_far.merged = blocking(move || step::lay(&store, &below, &layer)).await?;
+            so_far.merged = step::lay(&self.farm, &so_far.merged, &layer).await?;
             so_far.layers.push(ChainLayer { layer, base: None });
         }
         Ok(())

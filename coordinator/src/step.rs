@@ -5,14 +5,15 @@ pub(crate) mod record;
 pub(crate) mod run;
 pub(crate) mod workdir;
 
+use std::sync::Arc;
+
 use farm_model::ContextName;
 use farm_model::op::Origin;
 use farm_model::result::LayerRef;
-use farm_store::Store;
-use farm_tree::{Tree, merge};
+use farm_tree::Tree;
 
 use crate::Error;
-use crate::build::blocking;
+use crate::build::{Farm, blocking};
 use crate::context::{Attempts, Ingest};
 use crate::stage::{ChainLayer, Shared, State};
 
@@ -46,17 +47,14 @@ pub(crate) async fn stack(shared: &Shared, origin: &Origin) -> Result<Stack, Err
     }
 }
 
-/// The merged tree of `below` under the layer named `layer`.
-pub(crate) fn lay(store: &Store, below: &Tree, layer: &LayerRef) -> Result<Tree, Error> {
-    let tree = layer_tree(store, layer)?;
-    let merged = merge::merge(store, below, &tree)?;
-    store.put_tree(&merged)?;
-    Ok(merged)
-}
-
-fn layer_tree(store: &Store, layer: &LayerRef) -> Result<Tree, Error> {
-    let missing = || Error::from(farm_tree::Error::NotFound(format!("layer {}", layer.digest)));
-    store.tree(&layer.digest)?.ok_or_else(missing)
+/// The merged tree of `below` under the layer named `layer`; kept in the store.
+pub(crate) async fn lay(farm: &Arc<Farm>, below: &Tree, layer: &LayerRef) -> Result<Tree, Error> {
+    // A cached build does nothing but this and look-ups: what is known costs it no other thread.
+    if let Some(known) = farm.memo.known(&farm.store, below, layer) {
+        return Ok(known);
+    }
+    let (farm, below, layer) = (Arc::clone(farm), below.clone(), *layer);
+    blocking(move || farm.memo.lay(&farm.store, &below, &layer)).await
 }
 
 /// A stage that starts from a local directory: all of it as one layer.

@@ -1,6 +1,6 @@
 //! Records of steps: looking them up, and writing them so that downstream stays cached.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use farm_model::result::LayerRef;
 use farm_model::{BuildEvent, Stage, Step, StepDigest, StepResult, Usage};
@@ -9,18 +9,11 @@ use farm_tree::Tree;
 
 use crate::Error;
 use crate::build::blocking;
-use crate::flight::Flight;
+use crate::dispatch::Order;
 use crate::key::Preimage;
 use crate::report::micros_since;
 use crate::stage::Shared;
 use crate::step::Done;
-
-/// What a look-up came to.
-pub(crate) enum Found {
-    Hit(Done),
-    /// The step has to be done, by nobody else meanwhile.
-    Miss(Flight),
-}
 
 /// The recorded result of a step. Where the stage is to be built anew, only the one that an equal step has made just now.
 pub(crate) async fn look_up(
@@ -28,17 +21,19 @@ pub(crate) async fn look_up(
     stage: &Stage,
     step: &Step,
     key: StepDigest,
-) -> Result<Found, Error> {
-    let flight = shared.farm.flights.board(key).await;
-    if stage.no_cache && !flight.is_later() {
-        return Ok(Found::Miss(flight));
+    order: Order,
+) -> Result<Option<Done>, Error> {
+    if stage.no_cache && order == Order::First {
+        return Ok(None);
     }
     let (store, scope) = (shared.farm.store.clone(), shared.farm.scope.clone());
     let Some(result) = blocking(move || Ok(store.step(&scope, &key)?)).await? else {
-        return Ok(Found::Miss(flight));
+        return Ok(None);
     };
-    shared.reporter.send(BuildEvent::Cached { step: step.id }).await;
-    Ok(Found::Hit(Done { layer: result.layer, created: Some(result.created) }))
+    let saved_micros = result.usage.wall_micros;
+    shared.reporter.send(BuildEvent::Cached { step: step.id, key, saved_micros }).await;
+    shared.farm.dispatch.settled(shared.build, step.id, Duration::from_micros(saved_micros));
+    Ok(Some(Done { layer: result.layer, created: Some(result.created) }))
 }
 
 /// What a step that was done made.

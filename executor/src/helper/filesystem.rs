@@ -21,6 +21,7 @@ use super::overlay::{self, Upper};
 use super::{Request, internal};
 use crate::cgroup::{Devices, View};
 use crate::container::OverlayAccess;
+use crate::network::OPEN_SWITCHES;
 use crate::spec::{Failure, MountKindSpec, MountSpec, NetworkSpec, Spec};
 use crate::{Access, Blame};
 
@@ -228,14 +229,13 @@ fn secret(stage: &Path, content: &[u8], mode: u32, uid: u32, gid: u32) -> Result
     Ok(copy)
 }
 
-/// As Docker does: any user may open low ports and send pings, in a namespace of the container's own.
+/// As Docker does: any user may open low ports and send pings, in a namespace of the container's own. One that was given is prepared.
 fn set_kernel_parameters(root: &Root, spec: &Spec) {
-    if spec.network == NetworkSpec::Host {
+    if spec.network != NetworkSpec::None {
         return;
     }
-    let parameters = [("ip_unprivileged_port_start", "0"), ("ping_group_range", "0 2147483647")];
-    for (name, value) in parameters {
-        if let Ok(file) = root.resolve(&format!("/proc/sys/net/ipv4/{name}"), OFlags::WRONLY) {
+    for (name, value) in OPEN_SWITCHES {
+        if let Ok(file) = root.resolve(&format!("/proc/sys/net/{name}"), OFlags::WRONLY) {
             // A kernel without it restricts nothing that could be opened up.
             let _unknown = rustix::io::write(&file, value.as_bytes());
         }

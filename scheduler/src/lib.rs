@@ -8,11 +8,22 @@
 #![warn(missing_docs)]
 
 pub mod command;
+mod config;
 pub mod event;
+mod families;
+mod flight;
+mod graph;
+mod lease;
+mod queue;
 mod scheduler;
+mod share;
 pub mod time;
+mod timers;
+mod workers;
 
 pub use command::Command;
+pub use config::Config;
 pub use event::{Capacity, Event, Input, RunningLease, StepShape, Verdict, Work};
-pub use scheduler::{Config, Scheduler};
+pub use scheduler::{RunningView, Scheduler, WaitingView, WorkerView};
 pub use time::Millis;
+pub use workers::Standing;

@@ -1,15 +1,17 @@
 //! A socket that makes and takes connections.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{ConnectionError, EndpointConfig, TokioRuntime, VarInt};
+use quinn::{ConnectionError, TokioRuntime, VarInt};
 use tokio::time::timeout;
 
 use crate::identity::Expected;
+use crate::probe::Probe;
 use crate::setup::Setup;
-use crate::{Connection, Credentials, Error, Result, probe, socket};
+use crate::{Connection, Credentials, Error, Result, socket};
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -32,7 +34,7 @@ impl Endpoint {
         let listener = setup.listener()?;
         let socket = socket::bound(address)?;
         let quic =
-            quinn::Endpoint::new(EndpointConfig::default(), Some(listener), socket, Arc::new(TokioRuntime))
+            quinn::Endpoint::new(setup.endpoint(), Some(listener), socket, Arc::new(TokioRuntime))
                 .map_err(|source| Error::Bind { address, source })?;
         Ok(Self { quic, setup: Arc::new(setup) })
     }
@@ -41,7 +43,7 @@ impl Endpoint {
     pub fn dialing(credentials: &Credentials) -> Result<Self> {
         let setup = Setup::new(credentials)?;
         let socket = socket::anywhere()?;
-        let quic = quinn::Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))
+        let quic = quinn::Endpoint::new(setup.endpoint(), None, socket, Arc::new(TokioRuntime))
             .map_err(|source| Error::Bind { address: SocketAddr::from(([0; 4], 0)), source })?;
         Ok(Self { quic, setup: Arc::new(setup) })
     }
@@ -62,7 +64,10 @@ impl Endpoint {
     /// the first answer, as TLS 1.3 has it.
     pub async fn connect(&self, address: SocketAddr, expected: &Expected) -> Result<Connection> {
         let unreachable = |reason: String| Error::Unreachable { address, reason };
-        probe::listening(address).map_err(|error| unreachable(error.to_string()))?;
+        let probe = Probe::of(address).map_err(|error| unreachable(error.to_string()))?;
+        if let Some(probe) = &probe {
+            probe.listening().map_err(|error| unreachable(error.to_string()))?;
+        }
         let connecting = self
             .quic
             .connect_with(self.setup.dialler(expected)?, address, NAME)
@@ -72,7 +77,7 @@ impl Endpoint {
                 Err(unreachable(format!("no answer in {} s", HANDSHAKE.as_secs())))
             }
             Ok(Err(error)) => Err(Error::connection(&address, &error)),
-            Ok(Ok(quic)) => Connection::new(quic),
+            Ok(Ok(quic)) => Connection::new(quic, probe),
         }
     }
 
@@ -103,7 +108,19 @@ impl Incoming {
         match timeout(HANDSHAKE, connecting).await {
             Err(_) => Err(failed(&ConnectionError::TimedOut)),
             Ok(Err(error)) => Err(failed(&error)),
-            Ok(Ok(quic)) => Connection::new(quic),
+            Ok(Ok(quic)) => Connection::new(quic, None),
         }
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("local_address", &self.quic.local_addr().ok()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Incoming(from {})", self.remote_address())
     }
 }

@@ -155,7 +155,13 @@ impl Error {
             ConnectionError::VersionMismatch => {
                 Self::Refused { peer, reason: "it speaks another version of QUIC".to_owned() }
             }
-            lost => Self::Lost { peer, reason: reason(lost) },
+            ConnectionError::TransportError(_)
+            | ConnectionError::ConnectionClosed(_)
+            | ConnectionError::ApplicationClosed(_)
+            | ConnectionError::Reset
+            | ConnectionError::TimedOut
+            | ConnectionError::LocallyClosed
+            | ConnectionError::CidsExhausted => Self::Lost { peer, reason: reason(error) },
         }
     }
 }

@@ -26,6 +26,7 @@ mod error;
 mod files;
 mod identity;
 mod items;
+mod peer;
 mod probe;
 mod receiver;
 mod sender;

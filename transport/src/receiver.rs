@@ -8,12 +8,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf as _, Bytes};
 use farm_proto::frame::{self, ALIGNMENT, Message};
 use quinn::{ReadError, RecvStream};
 use rkyv::util::AlignedVec;
 use tokio::io::{AsyncRead, ReadBuf};
 
+use crate::peer::Peer;
 use crate::{Error, Identity, Result};
 
 /// The most that is taken from the connection at once.
@@ -24,7 +25,7 @@ const FIRST_RESERVE: usize = 64 << 10;
 /// Receives messages, items and raw bytes. Dropping it tells the other side that no more is taken.
 pub struct Receiver {
     stream: RecvStream,
-    peer: Arc<Identity>,
+    peer: Arc<Peer>,
     /// Arrived and not yet consumed.
     chunk: Bytes,
     /// The beginning of a length.
@@ -34,13 +35,13 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    pub(crate) fn new(stream: RecvStream, peer: &Arc<Identity>) -> Self {
+    pub(crate) fn new(stream: RecvStream, peer: &Arc<Peer>) -> Self {
         Self { stream, peer: Arc::clone(peer), chunk: Bytes::new(), head: ([0; 8], 0), frame: None }
     }
 
     /// Who is on the other side.
     pub fn peer(&self) -> &Identity {
-        &self.peer
+        &self.peer.identity
     }
 
     /// The next message; none when the stream has ended cleanly. May be given up and asked again.
@@ -124,10 +125,10 @@ impl Receiver {
     }
 }
 
-fn read_error(peer: &Identity, error: ReadError) -> Error {
+fn read_error(peer: &Peer, error: ReadError) -> Error {
     match error {
         ReadError::Reset(_) => Error::Reset { peer: peer.to_string() },
-        ReadError::ConnectionLost(error) => Error::connection(&peer, &error),
+        ReadError::ConnectionLost(error) => peer.lost(&error),
         ReadError::ClosedStream | ReadError::IllegalOrderedRead | ReadError::ZeroRttRejected => Error::Finished,
     }
 }

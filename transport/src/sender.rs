@@ -12,6 +12,7 @@ use farm_proto::frame::Message;
 use quinn::{SendStream, StoppedError, VarInt, WriteError};
 use tokio::io::AsyncWrite;
 
+use crate::peer::Peer;
 use crate::{Error, Identity, Result};
 
 /// What a reset says; the protocol tells no kinds apart.
@@ -32,19 +33,19 @@ pub enum Delivery {
 /// left half sent: then the stream is reset.
 pub struct Sender {
     pub(crate) stream: SendStream,
-    peer: Arc<Identity>,
+    peer: Arc<Peer>,
     /// Whether the last thing that was begun is not known to be whole.
     torn: bool,
 }
 
 impl Sender {
-    pub(crate) fn new(stream: SendStream, peer: &Arc<Identity>) -> Self {
+    pub(crate) fn new(stream: SendStream, peer: &Arc<Peer>) -> Self {
         Self { stream, peer: Arc::clone(peer), torn: false }
     }
 
     /// Who is on the other side.
     pub fn peer(&self) -> &Identity {
-        &self.peer
+        &self.peer.identity
     }
 
     /// Sends a message. Waits while the other side is slow to read. Giving up half way tears the stream.
@@ -108,7 +109,7 @@ impl Sender {
             match stopped.await {
                 Ok(None) => Ok(Delivery::Complete),
                 Ok(Some(_)) => Ok(Delivery::Stopped),
-                Err(StoppedError::ConnectionLost(error)) => Err(Error::connection(&peer, &error)),
+                Err(StoppedError::ConnectionLost(error)) => Err(peer.lost(&error)),
                 Err(StoppedError::ZeroRttRejected) => unreachable!("0-RTT is never used"),
             }
         }
@@ -121,10 +122,10 @@ impl Sender {
     }
 }
 
-fn write_error(peer: &Identity, error: WriteError) -> Error {
+fn write_error(peer: &Peer, error: WriteError) -> Error {
     match error {
         WriteError::Stopped(_) => Error::Stopped { peer: peer.to_string() },
-        WriteError::ConnectionLost(error) => Error::connection(&peer, &error),
+        WriteError::ConnectionLost(error) => peer.lost(&error),
         WriteError::ClosedStream | WriteError::ZeroRttRejected => Error::Finished,
     }
 }

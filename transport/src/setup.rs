@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{IdleTimeout, TransportConfig, VarInt};
+use quinn::{EndpointConfig, IdleTimeout, TransportConfig, VarInt};
+use ring::hmac;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -26,6 +27,8 @@ const STREAM_WINDOW: u32 = 16 << 20;
 const CONNECTION_WINDOW: u32 = 64 << 20;
 /// Bytes that wait to be sent or acknowledged on a connection before a writer has to wait.
 const SEND_WINDOW: u64 = 16 << 20;
+/// Separates the key below from every other use of the certificate's key.
+const RESET_CONTEXT: &str = "farm transport stateless reset v1";
 
 /// What an endpoint needs to make and take connections.
 pub(crate) struct Setup {
@@ -33,6 +36,8 @@ pub(crate) struct Setup {
     roots: Arc<RootCertStore>,
     shown: Arc<SingleCertAndKey>,
     transport: Arc<TransportConfig>,
+    /// Proves to a peer that we know nothing of its connection, also after a restart with the same key.
+    reset_key: [u8; 32],
 }
 
 impl Setup {
@@ -45,7 +50,13 @@ impl Setup {
         let key = credentials.key.clone_key();
         let shown = CertifiedKey::from_der(credentials.chain.clone(), key, &provider)?;
         let transport = Arc::new(transport());
-        Ok(Self { provider, roots: Arc::new(roots), shown: Arc::new(shown.into()), transport })
+        let reset_key = blake3::derive_key(RESET_CONTEXT, credentials.key.secret_der());
+        Ok(Self { provider, roots: Arc::new(roots), shown: Arc::new(shown.into()), transport, reset_key })
+    }
+
+    /// For the socket as a whole.
+    pub(crate) fn endpoint(&self) -> EndpointConfig {
+        EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &self.reset_key)))
     }
 
     fn verifier(&self, expected: Option<Expected>) -> Arc<Verifier> {

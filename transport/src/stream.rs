@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use farm_proto::frame::Message;
 
+use crate::peer::Peer;
 use crate::{Identity, Receiver, Result, Sender};
 
 /// Both halves of a stream.
+#[derive(Debug)]
 pub struct Stream {
     sender: Sender,
     receiver: Receiver,
 }
 
 impl Stream {
-    pub(crate) fn new(sender: quinn::SendStream, receiver: quinn::RecvStream, peer: &Arc<Identity>) -> Self {
+    pub(crate) fn new(sender: quinn::SendStream, receiver: quinn::RecvStream, peer: &Arc<Peer>) -> Self {
         Self { sender: Sender::new(sender, peer), receiver: Receiver::new(receiver, peer) }
     }
 

@@ -14,6 +14,7 @@ use farm_store::Store;
 pub(crate) use run::run;
 
 use crate::Error;
+use crate::base::Bases;
 use crate::builds::Builds;
 use crate::dispatch::Dispatch;
 use crate::key::ValueKey;
@@ -51,6 +52,7 @@ pub(crate) struct Farm {
     pub(crate) dispatch: Dispatch,
     pub(crate) builds: Arc<Builds>,
     pub(crate) memo: Memo,
+    pub(crate) bases: Bases,
     pub(crate) values: ValueKey,
     pub(crate) options: Options,
     /// Nanoseconds since the Unix epoch.
@@ -69,7 +71,7 @@ impl Farm {
         let values = ValueKey::new(value_secret(store.root())?);
         let builds = Arc::new(Builds::new(store.clone(), KEPT_BUILDS));
         let (scope, started) = (Scope::main(), now());
-        Ok(Self { store, scope, registry, dispatch, builds, memo: Memo::default(), values, options, started })
+        Ok(Self { store, scope, registry, dispatch, builds, memo: Memo::default(), bases: Bases::default(), values, options, started })
     }
 }
 

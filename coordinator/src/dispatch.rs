@@ -106,6 +106,11 @@ impl Dispatch {
         self.tell(Request::BuildStarted { build, scope, steps: shape::shapes(graph) });
     }
 
+    /// As [`Dispatch::build_started`], for one step that is part of no build.
+    pub(crate) fn single_started(&self, build: BuildId, scope: Scope, step: StepShape) {
+        self.tell(Request::BuildStarted { build, scope, steps: vec![step] });
+    }
+
     /// A build is over, however it ended.
     pub(crate) fn build_ended(&self, build: BuildId) {
         self.tell(Request::BuildEnded { build });

@@ -138,6 +138,18 @@ pub enum Error {
     /// There is no such build.
     #[error("there is no build `{0}`")]
     NoBuild(BuildId),
+    /// There is no such image.
+    #[error("there is no image `{0}`")]
+    NoSuchImage(String),
+    /// Several images have an id that begins like this.
+    #[error("several images have an id that begins with `{0}`")]
+    AmbiguousImage(String),
+    /// An image has nothing to run.
+    #[error("`{0}` says no command to run")]
+    NoCommand(String),
+    /// A step would have to run where nothing is to run; it ends the stage, not the build.
+    #[error("the step would have to run")]
+    WouldRun,
     /// Somebody else's build.
     #[error("build `{0}` is somebody else's")]
     NotYours(BuildId),
@@ -159,7 +171,13 @@ impl Error {
     /// Whose move it is.
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Dockerfile(_) | Self::NoBuild(_) | Self::NotYours(_) | Self::NotAllowed(_) => Blame::Usage,
+            Self::Dockerfile(_)
+            | Self::NoBuild(_)
+            | Self::NoSuchImage(_)
+            | Self::AmbiguousImage(_)
+            | Self::NoCommand(_)
+            | Self::NotYours(_)
+            | Self::NotAllowed(_) => Blame::Usage,
             Self::Process { .. }
             | Self::ContextChanges(_)
             | Self::SecretMissing(_)
@@ -183,7 +201,7 @@ impl Error {
             | Self::Output { .. }
             | Self::State { .. }
             | Self::Stopping => Blame::Environment,
-            Self::NotPlanned(_) | Self::Cancelled | Self::Panicked(_) => Blame::Internal,
+            Self::NotPlanned(_) | Self::WouldRun | Self::Cancelled | Self::Panicked(_) => Blame::Internal,
         }
     }
 

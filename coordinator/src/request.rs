@@ -20,6 +20,8 @@ pub(crate) struct Request {
     pub(crate) pull: bool,
     /// What is wanted of it.
     pub(crate) goal: Goal,
+    /// By what the image is known from build to build: its names without their tags, else what its Dockerfile is called.
+    pub(crate) families: Vec<String>,
     /// The OCI layouts that the client names.
     pub(crate) layouts: Layouts,
 }
@@ -32,9 +34,17 @@ impl Request {
             options: options(asked),
             pull: asked.pull,
             goal: asked.goal,
+            families: families(asked),
             layouts: Layouts::new(session),
         }
     }
+}
+
+fn families(asked: &BuildRequest) -> Vec<String> {
+    if asked.names.is_empty() {
+        return vec![asked.context_name.clone(), asked.dockerfile_name.clone()];
+    }
+    asked.names.iter().map(|name| format!("{}/{}", name.registry, name.repository)).collect()
 }
 
 fn options(asked: &BuildRequest) -> lower::Options {

@@ -10,14 +10,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use farm_model::result::LayerRef;
-use farm_model::{Base, BuildGraph, BuildId, History, ImageId, Op, Stage, StageId, Step};
-use farm_oci::{LayerDescriptor, Resolved};
+use farm_model::{Base, BuildGraph, BuildId, History, ImageId, OciDigest, Op, Stage, StageId, Step};
+use farm_oci::LayerDescriptor;
 use farm_tree::Tree;
 use tokio::sync::{OnceCell, watch};
 
 use crate::build::{Farm, now};
 use crate::context::Contexts;
 use crate::report::Reporter;
+use crate::base::Known;
 use crate::{Error, Request, base, step};
 
 pub(crate) use memo::Memo;
@@ -70,7 +71,7 @@ pub(crate) struct Shared {
     pub(crate) graph: BuildGraph,
     pub(crate) contexts: Contexts,
     pub(crate) reporter: Reporter,
-    resolved: BTreeMap<ImageId, Arc<Resolved>>,
+    resolved: BTreeMap<ImageId, Arc<Known>>,
     images: BTreeMap<ImageId, OnceCell<Arc<State>>>,
     stages: BTreeMap<StageId, watch::Sender<Progress>>,
 }
@@ -104,6 +105,13 @@ impl Shared {
         }
     }
 
+    /// Name and manifest of an image that some stage starts from.
+    pub(crate) fn base_of(&self, id: ImageId) -> Option<(String, Option<OciDigest>)> {
+        let image = usize::try_from(id.0).ok().and_then(|index| self.graph.images.get(index))?;
+        let manifest = self.resolved.get(&id).and_then(|known| known.manifest());
+        Some((image.source.to_string(), manifest))
+    }
+
     /// An image, pulled when it is asked for first.
     pub(crate) async fn image(&self, id: ImageId) -> Result<Arc<State>, Error> {
         let index = usize::try_from(id.0).unwrap_or(usize::MAX);
@@ -115,7 +123,7 @@ impl Shared {
                 Some(resolved) => Arc::clone(resolved),
                 None => base::resolve(&self.farm, &self.request, image, &self.reporter).await?,
             };
-            base::pull(&self.farm, image, &resolved, &self.reporter).await.map(Arc::new)
+            base::pull(&self.farm, &self.request, image, &resolved, &self.reporter).await.map(Arc::new)
         };
         cell.get_or_try_init(|| pull).await.cloned()
     }

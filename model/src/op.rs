@@ -17,6 +17,30 @@ pub enum Op {
     Workdir(Workdir),
 }
 
+impl Op {
+    /// The stages whose results it reads beside its own.
+    pub fn stages(&self) -> Vec<StageId> {
+        let of_origin = |origin: &Origin| match origin {
+            Origin::Stage(stage) => Some(*stage),
+            Origin::Context(_) | Origin::Image(_) | Origin::Scratch => None,
+        };
+        match self {
+            Self::Copy(copy) => of_origin(&copy.from).into_iter().collect(),
+            Self::Run(run) => {
+                let mounts = run.mounts.iter().filter_map(|mount| match &mount.kind {
+                    MountKind::Bind { from, .. } | MountKind::Cache { from: Some(from), .. } => of_origin(from),
+                    MountKind::Cache { from: None, .. }
+                    | MountKind::Tmpfs { .. }
+                    | MountKind::Secret { .. }
+                    | MountKind::Ssh { .. } => None,
+                });
+                mounts.collect()
+            }
+            Self::Metadata | Self::Workdir(_) => Vec::new(),
+        }
+    }
+}
+
 /// `WORKDIR`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Workdir {

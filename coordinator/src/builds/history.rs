@@ -6,7 +6,7 @@ use farm_model::encoding::{Decoder, Encoder, Malformed};
 use farm_model::event::encoding;
 use farm_model::{BuildId, Recorded};
 use farm_proto::client::{BuildState, BuildSummary};
-use farm_store::Store;
+use farm_store::{Store, Sync};
 
 use crate::Error;
 use crate::build::blocking;
@@ -49,14 +49,20 @@ impl History {
         summary: BuildSummary,
     ) -> Result<(), Error> {
         let store = self.store.clone();
-        blocking(move || Ok(store.append_events(build, from, &events, &encode(&summary))?)).await
+        blocking(move || {
+            let events: Vec<_> = events.iter().map(|event| event.to_vec()).collect();
+            // What is lost in a power cut is the end of a log; a build that waits for the disk would cost every one of them.
+            store.append_events(&build, from, &events, Sync::Later)?;
+            Ok(store.put_build(&build, &encode(&summary))?)
+        })
+        .await
     }
 
     /// Events from the position `from` on; none at the end of the log.
     pub(crate) async fn read(&self, build: BuildId, from: u64) -> Result<Vec<Numbered>, Error> {
         let store = self.store.clone();
-        let events = blocking(move || Ok(store.events(build, from, CHUNK)?)).await?;
-        Ok(log::handful(from, events.into_iter().map(Arc::from)))
+        let events = blocking(move || Ok(store.events(&build, from, CHUNK)?)).await?;
+        Ok(log::handful(from, events.into_iter().map(|(_, event)| Arc::from(event))))
     }
 
     /// Whether there is a log of `build`.
@@ -70,12 +76,12 @@ impl History {
         blocking(move || {
             let mut past = Past { events: 0, last_at: 0, fold: Fold::new(build) };
             loop {
-                let events = store.events(build, past.events, CHUNK)?;
+                let events = store.events(&build, past.events, CHUNK)?;
                 if events.is_empty() {
                     return Ok((past.events > 0).then_some(past));
                 }
-                for event in events {
-                    past.events += 1;
+                for (number, event) in events {
+                    past.events = number.saturating_add(1);
                     // What cannot be read says nothing, and is no reason not to go on.
                     if let Ok(Recorded { at, event }) = encoding::decode(&event) {
                         past.last_at = past.last_at.max(at);
@@ -107,7 +113,7 @@ impl History {
     /// Forgets a build.
     pub(crate) async fn remove(&self, build: BuildId) -> Result<(), Error> {
         let store = self.store.clone();
-        blocking(move || Ok(store.remove_build(build)?)).await
+        blocking(move || Ok(store.remove_build(&build)?)).await
     }
 }
 

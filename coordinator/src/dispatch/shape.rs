@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use farm_model::encoding::{self, Encoder};
-use farm_model::op::{MountKind, Origin};
 use farm_model::{Base, BuildGraph, Op, Stage, StageId, Step, StepId};
 use farm_scheduler::StepShape;
 
@@ -23,7 +22,7 @@ pub(super) fn shapes(graph: &BuildGraph) -> Vec<StepShape> {
         };
         for step in stage.steps.iter().filter(|step| step.op != Op::Metadata) {
             let mut needs: BTreeSet<StepId> = before.into_iter().collect();
-            needs.extend(read_stages(step).into_iter().filter_map(|stage| last.get(&stage).copied()));
+            needs.extend(step.op.stages().into_iter().filter_map(|stage| last.get(&stage).copied()));
             shapes.push(StepShape { step: step.id, family: family(stage, step), needs: needs.into_iter().collect() });
             before = Some(step.id);
         }
@@ -32,28 +31,6 @@ pub(super) fn shapes(graph: &BuildGraph) -> Vec<StepShape> {
         }
     }
     shapes
-}
-
-/// The stages whose results a step reads beside its own.
-fn read_stages(step: &Step) -> Vec<StageId> {
-    let of_origin = |origin: &Origin| match origin {
-        Origin::Stage(stage) => Some(*stage),
-        Origin::Context(_) | Origin::Image(_) | Origin::Scratch => None,
-    };
-    match &step.op {
-        Op::Copy(copy) => of_origin(&copy.from).into_iter().collect(),
-        Op::Run(run) => {
-            let mounts = run.mounts.iter().filter_map(|mount| match &mount.kind {
-                MountKind::Bind { from, .. } | MountKind::Cache { from: Some(from), .. } => of_origin(from),
-                MountKind::Cache { from: None, .. }
-                | MountKind::Tmpfs { .. }
-                | MountKind::Secret { .. }
-                | MountKind::Ssh { .. } => None,
-            });
-            mounts.collect()
-        }
-        Op::Metadata | Op::Workdir(_) => Vec::new(),
-    }
 }
 
 /// Stage, place and instruction word: what a step still has when its arguments change.

@@ -29,6 +29,9 @@ impl Error {
             }
             Self::LayerLost(_) => Some("run the build again; the lost layers are made anew".to_owned()),
             Self::NoBuild(_) => Some("`farm builds list` shows the builds that are known".to_owned()),
+            Self::NoSuchImage(_) => Some("`farm images` shows the images that have a name".to_owned()),
+            Self::AmbiguousImage(_) => Some("give more digits, or a name".to_owned()),
+            Self::NoCommand(_) => Some("name a command after the image".to_owned()),
             Self::Stopping => Some("run the build again in a moment".to_owned()),
             Self::Process { .. }
             | Self::NoWorker(_)
@@ -41,6 +44,7 @@ impl Error {
             | Self::NotPlanned(_)
             | Self::NotYours(_)
             | Self::NotAllowed(_)
+            | Self::WouldRun
             | Self::Cancelled
             | Self::Panicked(_) => None,
         }

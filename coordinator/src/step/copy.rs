@@ -18,7 +18,7 @@ use farm_tree::{File, Metadata, Mtime, Node, Tree, resolve};
 use crate::Error;
 use crate::build::{blocking, now};
 use crate::context::{Attempts, Ingest};
-use crate::key::Preimage;
+use crate::key::{self, Preimage};
 use crate::stage::{Shared, State};
 use crate::step::record::{self, Fresh};
 use crate::step::{self, Done, Stack};
@@ -47,9 +47,9 @@ pub(crate) async fn copy(
         }
         let selected = select(shared, copy, &source.merged, &so_far.merged, &fetched).await?;
         let preimage = preimage(stage, copy, so_far, &selected);
-        let key = preimage.key();
-        let alone = shared.farm.dispatch.turn(&shared.farm.scope, key).alone().await;
-        if let Some(done) = record::look_up(shared, stage, step, key, alone.order()).await? {
+        let turn = shared.farm.dispatch.turn(&shared.farm.scope, preimage.key());
+        let alone = turn.alone().await;
+        if let Some(done) = record::look_up(shared, stage, step, &preimage, alone.order()).await? {
             return Ok(done);
         }
         if attempts.is_first() {
@@ -62,7 +62,7 @@ pub(crate) async fn copy(
             continue;
         };
         let fresh = Fresh { layer: Some(layer.layer_ref()), ended: now(), usage: Usage::default() };
-        let done = record::commit(shared, step, &so_far.merged, &preimage, fresh, started).await?;
+        let done = record::commit(shared, stage, step, &so_far.merged, &preimage, fresh, started).await?;
         shared.farm.dispatch.settled(shared.build, step.id, started.elapsed());
         return Ok(done);
     }
@@ -72,6 +72,8 @@ pub(crate) async fn copy(
 struct Selected {
     selection: Selection,
     remote: Vec<bool>,
+    /// All of it, for telling later in which file another selection differs.
+    tree: Tree,
 }
 
 async fn fetch_all(shared: &Shared, copy: &op::Copy) -> Result<Vec<Option<Fetched>>, Error> {
@@ -126,7 +128,8 @@ async fn select(
             }
             remote.resize(selection.items().len(), fetched.is_some());
         }
-        Ok(Selected { selection, remote })
+        let tree = selection.tree(&store)?;
+        Ok(Selected { selection, remote, tree })
     })
     .await
 }
@@ -136,7 +139,7 @@ fn plain(mode: u16, mtime: i64, blob: BlobDigest) -> File {
 }
 
 fn preimage(stage: &Stage, copy: &op::Copy, so_far: &State, selected: &Selected) -> Preimage {
-    let mut preimage = Preimage::new("copy", so_far.merged.content_digest(), &stage.platform);
+    let mut preimage = Preimage::new("copy", &so_far.merged, &stage.platform);
     preimage.text("destination", &copy.destination);
     preimage.text("workdir", &copy.workdir);
     preimage.text("link", if copy.link { "true" } else { "false" });
@@ -146,7 +149,8 @@ fn preimage(stage: &Stage, copy: &op::Copy, so_far: &State, selected: &Selected)
         Unpack::Always => "always",
     };
     preimage.text("unpack", unpack);
-    preimage.digest("sources", selected.selection.content_digest());
+    preimage.digest(key::SOURCES, selected.selection.content_digest());
+    preimage.tree(key::SOURCES, selected.tree.clone());
     preimage
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use farm_model::op::{self, MountKind, Origin};
-use farm_model::{BuildEvent, ContentDigest, LayerDigest, Stage, Step, StepDigest};
+use farm_model::{BuildEvent, LayerDigest, Stage, Step, StepDigest};
 use farm_proto::{Agent, CacheMount, Keep, Outcome, RunTask, TaskMount, TaskMountKind};
 use farm_scheduler::{Input, Work};
-use farm_tree::{DirectoryRef, Entries, Entry, Node, TreeBuilder, resolve};
+use farm_store::Store;
+use farm_tree::{Directory, Entries, Entry, Metadata, Node, Records as _, Tree, TreeBuilder, resolve};
 
 use crate::Error;
 use crate::build::blocking;
@@ -33,12 +34,12 @@ pub(crate) async fn run(
     loop {
         let stacks = stacks(shared, run).await?;
         let contents = contents(shared, run, &stacks).await?;
-        let preimage = Preimage::new("run", so_far.merged.content_digest(), &stage.platform);
+        let preimage = Preimage::new("run", &so_far.merged, &stage.platform);
         let preimage = key::of_run(preimage, run, &contents, &shared.farm.values);
         let key = preimage.key();
         // Held until the result is recorded: whoever comes in between shares it.
         let turn = shared.farm.dispatch.turn(&shared.farm.scope, key);
-        if let Some(done) = record::look_up(shared, stage, step, key, Order::First).await? {
+        if let Some(done) = record::look_up(shared, stage, step, &preimage, Order::First).await? {
             return Ok(done);
         }
         let mut agents = Agents::new();
@@ -62,7 +63,7 @@ pub(crate) async fn run(
         let execution = Execution { build, step: step.id, turn, work, task, agents, session };
         let delivered = shared.farm.dispatch.execute(execution, &shared.reporter).await?;
         let fresh = finished(shared, step, run, &delivered).await?;
-        let done = record::commit(shared, step, &so_far.merged, &preimage, fresh, started).await?;
+        let done = record::commit(shared, stage, step, &so_far.merged, &preimage, fresh, started).await?;
         return Ok(done);
     }
 }
@@ -84,12 +85,12 @@ async fn stacks(shared: &Shared, run: &op::Run) -> Result<Vec<Option<Stack>>, Er
     Ok(stacks)
 }
 
-/// For each bind mount, the digest of what it shows.
+/// For each bind mount, a tree with what it shows alone in it.
 async fn contents(
     shared: &Shared,
     run: &op::Run,
     stacks: &[Option<Stack>],
-) -> Result<Vec<Option<ContentDigest>>, Error> {
+) -> Result<Vec<Option<Tree>>, Error> {
     let mut contents = Vec::with_capacity(stacks.len());
     for (mount, stack) in run.mounts.iter().zip(stacks) {
         let (MountKind::Bind { source, .. }, Some(stack)) = (&mount.kind, stack) else {
@@ -97,21 +98,25 @@ async fn contents(
             continue;
         };
         let (store, tree, path) = (shared.farm.store.clone(), stack.merged.clone(), source.clone());
-        let found = blocking(move || Ok(resolve::resolve(&store, &tree, path.as_bytes())?)).await?;
-        let Some(node) = found.node else {
+        let shown = blocking(move || {
+            let found = resolve::resolve(&store, &tree, path.as_bytes())?;
+            found.node.map(|node| alone(&store, node)).transpose()
+        });
+        let Some(shown) = shown.await? else {
             let message =
                 format!("mount at `{}`: source `{source}`: no such file or directory", mount.target);
             return Err(Error::User(message));
         };
-        contents.push(Some(content_of(node)));
+        contents.push(Some(shown));
     }
     Ok(contents)
 }
 
-/// The digest of something on its own: of a directory that has only it, so that nothing but its name is fixed.
-fn content_of(node: Node) -> ContentDigest {
+/// A tree with `node` alone in it, so that nothing but its name is fixed.
+fn alone(store: &Store, node: Node) -> Result<Tree, Error> {
     let entries = Entries::from([(Arc::from(b"mounted".as_slice()), Entry::Node(node))]);
-    DirectoryRef::of(&entries).content
+    let record = store.put(entries)?;
+    Ok(Tree { root: Directory { record, ..Directory::empty(Metadata::default()) } })
 }
 
 /// Whether the mounts of a step can be used.

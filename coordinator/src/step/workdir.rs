@@ -21,12 +21,12 @@ pub(crate) async fn workdir(
     workdir: &Workdir,
     so_far: &State,
 ) -> Result<Done, Error> {
-    let mut preimage = Preimage::new("workdir", so_far.merged.content_digest(), &stage.platform);
+    let mut preimage = Preimage::new("workdir", &so_far.merged, &stage.platform);
     preimage.text("path", &workdir.path);
     preimage.text("user", &workdir.user);
     let key = preimage.key();
     let alone = shared.farm.dispatch.turn(&shared.farm.scope, key).alone().await;
-    if let Some(done) = record::look_up(shared, stage, step, key, alone.order()).await? {
+    if let Some(done) = record::look_up(shared, stage, step, &preimage, alone.order()).await? {
         return Ok(done);
     }
     let started = Instant::now();
@@ -48,7 +48,7 @@ pub(crate) async fn workdir(
     })
     .await?;
     let fresh = Fresh { layer, ended: now(), usage: Usage::default() };
-    let done = record::commit(shared, step, &so_far.merged, &preimage, fresh, started).await?;
+    let done = record::commit(shared, stage, step, &so_far.merged, &preimage, fresh, started).await?;
     shared.farm.dispatch.settled(shared.build, step.id, started.elapsed());
     Ok(done)
 }

@@ -116,7 +116,7 @@ impl Sender {
     }
 
     /// Lets the messages of other streams pass in front of this one's bytes.
-    pub(crate) fn yield_to_messages(&self) {
+    pub fn yield_to_messages(&self) {
         // A stream that has ended has nothing to order.
         let _ = self.stream.set_priority(-1);
     }

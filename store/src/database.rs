@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use farm_model::encoding::{Decoder, Encoder, Malformed};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
-    IteratorMode, LogLevel, Options, SliceTransform, WriteBatch, WriteOptions,
+    Direction, IteratorMode, LogLevel, Options, SliceTransform, WriteBatch, WriteOptions,
 };
 
 use crate::Error;
@@ -64,6 +64,12 @@ tables! {
     Steps = "steps",
     /// Scope and `StepDigest` → key preimage.
     Preimages = "preimages",
+    /// Scope and `StepDigest` → what explains a miss, in the caller's encoding, and the trees it names.
+    Witnesses = "witnesses",
+    /// Scope and family → `StepDigest` that was recorded last.
+    Families = "families",
+    /// Family → microseconds.
+    Durations = "durations",
     /// Scope, chain and content → layer that came first.
     Canonical = "canonical",
     /// `OciDigest` → size of the file under `oci/`.
@@ -76,6 +82,12 @@ tables! {
     Images = "images",
     /// Reference → answer and its time.
     Tags = "tags",
+    /// `BuildId` → summary in the caller's encoding.
+    Builds = "builds",
+    /// `BuildId` and number → event in the caller's encoding.
+    Events = "events",
+    /// What was used, by kind and digest → seconds since the Unix epoch.
+    Uses = "uses",
 }
 
 /// Whether a write waits for the disk.
@@ -134,6 +146,31 @@ impl Database {
             .collect()
     }
 
+    /// Up to `limit` rows whose key starts with `prefix`, from the key `start` on.
+    pub(crate) fn rows_from(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        start: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Row>, Error> {
+        let mode = IteratorMode::From(start, Direction::Forward);
+        self.db
+            .iterator_cf(self.family(table), mode)
+            .map(|row| row.map_err(|error| Error::database("read", &self.path, error)))
+            .take_while(|row| row.as_ref().map_or(true, |(key, _)| key.starts_with(prefix)))
+            .take(limit)
+            .collect()
+    }
+
+    /// The last key that is not behind `end`.
+    pub(crate) fn last_key(&self, table: Table, end: &[u8]) -> Result<Option<Box<[u8]>>, Error> {
+        let mode = IteratorMode::From(end, Direction::Reverse);
+        let row = self.db.iterator_cf(self.family(table), mode).next();
+        row.map(|row| row.map(|(key, _)| key).map_err(|error| Error::database("read", &self.path, error)))
+            .transpose()
+    }
+
     pub(crate) fn batch(&self) -> Batch<'_> {
         Batch { database: self, batch: WriteBatch::default() }
     }
@@ -164,6 +201,11 @@ impl Batch<'_> {
 
     pub(crate) fn delete(&mut self, table: Table, key: &[u8]) {
         self.batch.delete_cf(self.database.family(table), key);
+    }
+
+    /// Deletes the rows from `start` to before `end`.
+    pub(crate) fn delete_range(&mut self, table: Table, start: &[u8], end: &[u8]) {
+        self.batch.delete_range_cf(self.database.family(table), start, end);
     }
 
     pub(crate) fn write(self, write: Write) -> Result<(), Error> {

@@ -27,6 +27,16 @@ pub enum Error {
         /// To what.
         path: PathBuf,
     },
+    /// There is less room on the disk than what is about to be done needs.
+    #[error("store {needed} bytes below `{}`: only {free} bytes are free", root.display())]
+    LowSpace {
+        /// The store's directory.
+        root: PathBuf,
+        /// What is free.
+        free: u64,
+        /// What is needed.
+        needed: u64,
+    },
     /// RocksDB refused.
     #[error("{action} the store's database")]
     Database {
@@ -121,8 +131,8 @@ impl Error {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::NoSpace { .. } => {
-                Some("free some space on that file system, or put the state directory on a larger one")
+            Self::NoSpace { .. } | Self::LowSpace { .. } => {
+                Some("free some space on that file system (`farm prune` frees the cache), or put the state directory on a larger one")
             }
             Self::InUse { .. } => Some("wait for that process, or stop it, or use another state directory"),
             Self::UnknownVersion { .. } => {
@@ -155,6 +165,7 @@ impl Error {
         match self {
             Self::Io { .. }
             | Self::NoSpace { .. }
+            | Self::LowSpace { .. }
             | Self::Database { .. }
             | Self::InUse { .. }
             | Self::Source(_)

@@ -13,6 +13,7 @@
 #![warn(missing_docs)]
 
 mod blobs;
+mod builds;
 mod cache;
 mod conform;
 mod database;
@@ -26,19 +27,27 @@ mod layout;
 mod lock;
 mod materialise;
 mod oci;
+mod prune;
 mod reading;
 mod recovery;
 mod scratch;
+mod space;
 mod spool;
 mod steps;
 mod store;
 mod trash;
 mod trees;
+mod usage;
+mod work;
 
+pub use builds::Sync;
 pub use error::Error;
 pub use oci::{OciWriter, Packed, Tag};
 pub use reading::{Blob, VerifiedBlob};
 pub use scratch::Scratch;
+pub use space::Space;
 pub use spool::Spool;
-pub use steps::Canonical;
+pub use steps::{Bytes, Canonical, IsElsewhere, StepRecord};
+pub use usage::{Amount, Class, InUse, Pins, Prune, Usage};
+pub use work::Work;
 pub use store::{Settings, Store};

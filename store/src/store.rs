@@ -106,6 +106,8 @@ pub(crate) struct Core {
     pub(crate) layout: Layout,
     /// Held while a canonical layer is looked up and put.
     pub(crate) canonical: Mutex<()>,
+    /// Held while the epoch is raised.
+    pub(crate) epoch: Mutex<()>,
     /// Grows whenever bytes are lost, so that what was known to be complete is looked at again.
     generation: Mutex<u64>,
     _lock: Lock,
@@ -129,6 +131,7 @@ impl Core {
             directories: Directories::default(),
             records: RecordCache::default(),
             canonical: Mutex::default(),
+            epoch: Mutex::default(),
             generation: Mutex::new(generation),
             layout,
             database,

@@ -1,6 +1,6 @@
 //! Directory records and the trees that they make up.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use farm_model::encoding::Decoder;
@@ -103,6 +103,62 @@ impl Store {
             Tree::decode(bytes)
         })
         .map(Some)
+    }
+
+    /// The tree of a layer as it is sent to another machine: the preimage of its digest.
+    pub fn encoded_tree(&self, layer: &LayerDigest) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.tree(layer)?.map(|tree| tree.encode()))
+    }
+
+    /// Keeps a tree that came from another machine. Its records must be here, since all that the tree says about them is
+    /// checked: ask [`Store::missing_records`] of the decoded tree until none is missing. What is not a tree, or lies about
+    /// its records, is an error, and nothing is kept.
+    pub fn put_encoded_tree(&self, bytes: &[u8]) -> Result<LayerRef, Error> {
+        let tree = Tree::decode(bytes).map_err(|source| Error::Malformed { table: "trees", source })?;
+        farm_tree::verify(self, &tree)?;
+        self.put_tree(&tree)
+    }
+
+    /// The records of `tree` that are not here but named by one that is, each once. When they have come, those that they
+    /// name in turn may be missing.
+    pub fn missing_records(&self, tree: &Tree) -> Result<Vec<DirectoryDigest>, Error> {
+        let mut missing = Vec::new();
+        let mut seen = HashSet::new();
+        let mut open = vec![tree.root.record.digest];
+        while let Some(digest) = open.pop() {
+            if !seen.insert(digest) {
+                continue;
+            }
+            let entries = match self.entries(digest) {
+                Ok(entries) => entries,
+                Err(farm_tree::Error::MissingRecord(_)) => {
+                    missing.push(digest);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            open.extend(entries.values().filter_map(|entry| match entry {
+                Entry::Node(Node::Directory(directory)) => Some(directory.record.digest),
+                Entry::Node(_) | Entry::Whiteout => None,
+            }));
+        }
+        Ok(missing)
+    }
+
+    /// Every complete layer, sorted: what this store can serve to others.
+    pub fn layer_digests(&self) -> Result<Vec<LayerDigest>, Error> {
+        let mut layers: BTreeSet<LayerDigest> = self.core.directories.all().into_iter().collect();
+        let generation = self.core.generation();
+        for (key, row) in self.core.database.rows(Table::Complete, &[])? {
+            let Ok(layer) = <[u8; 32]>::try_from(&*key).map(LayerDigest) else {
+                continue;
+            };
+            let known = read_value(Table::Complete, &row, Decoder::u64)? == generation;
+            if !layers.contains(&layer) && (known || self.is_complete(&layer)?) {
+                layers.insert(layer);
+            }
+        }
+        Ok(layers.into_iter().collect())
     }
 
     /// Whether the tree of `layer`, its records and all its bytes are here. A layer directory counts by its presence;

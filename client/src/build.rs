@@ -110,7 +110,7 @@ impl<F: FnMut(u64, Recorded)> Follower<F> {
         client: &Client,
         mut leave: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Ending, Error> {
-        let mut replies = client.replies(self.request()).await?;
+        let mut replies = client.stream(self.request()).await?;
         let mut answering = JoinSet::new();
         loop {
             let parting = self.parting;

@@ -29,11 +29,11 @@ impl Client {
 
     /// Asks for something that has one reply; a refusal is a reply too.
     pub async fn request(&self, request: Request) -> Result<Reply, Error> {
-        self.replies(request).await?.next().await?.ok_or(Error::NoReply)
+        self.stream(request).await?.next().await?.ok_or(Error::NoReply)
     }
 
     /// Asks for something that has many replies.
-    pub async fn replies(&self, request: Request) -> Result<Replies, Error> {
+    pub async fn stream(&self, request: Request) -> Result<Replies, Error> {
         let mut stream = self.connection.open().await?;
         stream.send(&request).await?;
         let (sender, receiver) = stream.split();

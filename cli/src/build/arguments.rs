@@ -9,6 +9,9 @@ Examples:
   farm build -o out .                                  the files of the last stage
   farm build --build-arg V=2 --secret id=npm,src=npmrc .
   git archive HEAD | farm build -q -                   a context from standard input
+  farm build --plan .                                  what would run, and why
+
+Ctrl-C leaves the build, which ends unless somebody else waits for it.
 
 Exit codes:
   0 built; 1 the build failed; 2 wrong usage or Dockerfile; 3 registry, disk, permission or
@@ -88,7 +91,7 @@ pub(crate) struct Arguments {
     pub(crate) pull: bool,
 
     /// How progress is shown
-    #[arg(long, value_name = "plain|quiet", default_value = "plain")]
+    #[arg(long, value_name = "MODE", default_value = "auto")]
     pub(crate) progress: crate::progress::Mode,
 
     /// Print nothing but the image's id
@@ -96,7 +99,7 @@ pub(crate) struct Arguments {
     pub(crate) quiet: bool,
 
     /// Where the result goes: `type=oci|local|tar,dest=PATH`; may be given several times. A directory alone is
-    /// `type=local`, `-` is a tar on standard output; without any, the result stays in the cache
+    /// `type=local`, `-` is a tar on standard output; without any, the result stays in the farm
     #[arg(short, long = "output", value_name = "SPEC")]
     pub(crate) outputs: Vec<String>,
 
@@ -104,9 +107,16 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) iidfile: Option<PathBuf>,
 
-    /// Another configuration file [env: `FARM_CONFIG`]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    /// Run nothing; show what would run, and why
+    #[arg(long, conflicts_with_all = ["outputs", "iidfile", "detach"])]
+    pub(crate) plan: bool,
+
+    /// Build in the background; print the build's id and return
+    #[arg(short, long, conflicts_with_all = ["quiet", "progress"])]
+    pub(crate) detach: bool,
+
+    #[command(flatten)]
+    pub(crate) connection: crate::connection::Options,
 
     /// Directory whose files COPY and ADD read; `-` for a tar or a Dockerfile on standard input
     #[arg(value_name = "CONTEXT")]

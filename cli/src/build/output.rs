@@ -3,24 +3,23 @@
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
+use farm_client::Destination;
+use farm_proto::client::{self, Compression, Form};
+
+use crate::build::Arguments;
 use crate::failure::Failure;
 
 /// One destination.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Output {
-    pub(super) kind: Kind,
     pub(super) destination: Destination,
-    /// `compression=uncompressed|gzip`; gzip when absent.
-    pub(super) compression: Compression,
-    /// Whether file times are clamped to `SOURCE_DATE_EPOCH`.
-    pub(super) rewrite_timestamp: bool,
-    /// `source-date-epoch=`: seconds since the Unix epoch in place of the build's own.
-    pub(super) epoch: Option<i64>,
+    /// What the coordinator is asked for.
+    pub(super) wanted: client::Output,
 }
 
 /// What is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Kind {
+enum Kind {
     /// An OCI layout, as a tar or with `tar=false` as a directory.
     Oci,
     /// The file system into a directory.
@@ -29,32 +28,17 @@ pub(super) enum Kind {
     Tar,
 }
 
-/// How layers are written.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Compression {
-    Uncompressed,
-    Gzip,
-}
-
-/// Where it is written.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Destination {
-    File(PathBuf),
-    Directory(PathBuf),
-    Stdout,
-}
-
 /// Reads `type=…,dest=…`, `-` or a directory's path.
 pub(super) fn parse(text: &str) -> Result<Output, Failure> {
     let invalid = |reason: String| Failure::usage(format!("`--output {text}`: {reason}"));
     if text == "-" {
-        return Ok(Output::new(Kind::Tar, Destination::Stdout));
+        return Ok(Output::new(text, Kind::Tar, Destination::Stdout));
     }
     if text.is_empty() {
         return Err(invalid("expected `type=…,dest=…`, a directory or `-`".into()));
     }
     if !text.contains('=') {
-        return Ok(Output::new(Kind::Local, Destination::Directory(PathBuf::from(text))));
+        return Ok(Output::new(text, Kind::Local, Destination::Directory(PathBuf::from(text))));
     }
     let (mut kind, mut dest, mut tar) = (None, None, true);
     let (mut compression, mut rewrite_timestamp, mut epoch) = (Compression::Gzip, false, None);
@@ -85,11 +69,26 @@ pub(super) fn parse(text: &str) -> Result<Output, Failure> {
         Some(path) => Destination::File(PathBuf::from(path)),
         None => return Err(invalid("`dest` is missing".into())),
     };
-    Ok(Output { compression, rewrite_timestamp, epoch, ..Output::new(kind, destination) })
+    let Output { destination, wanted } = Output::new(text, kind, destination);
+    Ok(Output { destination, wanted: client::Output { compression, rewrite_timestamp, epoch, ..wanted } })
+}
+
+/// Reads every `--output`.
+pub(super) fn all(arguments: &Arguments) -> Result<Vec<Output>, Failure> {
+    arguments.outputs.iter().map(|text| parse(text)).collect()
 }
 
 /// Finds out before the build what would keep its results from being written after it.
-pub(super) fn check(outputs: &[Output], iidfile: Option<&Path>) -> Result<(), Failure> {
+pub(super) fn check(arguments: &Arguments) -> Result<(), Failure> {
+    let outputs = all(arguments)?;
+    if arguments.detach && outputs.iter().any(|output| output.destination == Destination::Stdout) {
+        return Err(Failure::usage("`--detach` does not go with standard output")
+            .with_hint(Some("name a file with `dest=`")));
+    }
+    check_destinations(&outputs, arguments.iidfile.as_deref())
+}
+
+fn check_destinations(outputs: &[Output], iidfile: Option<&Path>) -> Result<(), Failure> {
     for (index, output) in outputs.iter().enumerate() {
         if outputs.iter().take(index).any(|other| other.destination == output.destination) {
             return Err(Failure::usage("two outputs have the same destination"));
@@ -123,13 +122,19 @@ fn check_file(what: &str, path: &Path) -> Result<(), Failure> {
 }
 
 impl Output {
-    /// What an image is put together for when only its id is wanted.
-    pub(super) fn stdout() -> Self {
-        Self::new(Kind::Oci, Destination::Stdout)
-    }
-
-    fn new(kind: Kind, destination: Destination) -> Self {
-        Self { kind, destination, compression: Compression::Gzip, rewrite_timestamp: false, epoch: None }
+    fn new(text: &str, kind: Kind, destination: Destination) -> Self {
+        let form = match kind {
+            Kind::Oci => Form::OciArchive,
+            Kind::Local | Kind::Tar => Form::FilesystemTar,
+        };
+        let wanted = client::Output {
+            form,
+            compression: Compression::Gzip,
+            rewrite_timestamp: false,
+            epoch: None,
+            label: text.to_owned(),
+        };
+        Self { destination, wanted }
     }
 }
 
@@ -167,7 +172,7 @@ mod tests {
     #[test]
     fn the_short_forms_are_those_of_docker() {
         assert_eq!(parse("-").unwrap().destination, Destination::Stdout);
-        assert_eq!(parse("out").unwrap().kind, Kind::Local);
+        assert_eq!(parse("out").unwrap().destination, Destination::Directory("out".into()));
     }
 
     #[test]
@@ -182,7 +187,7 @@ mod tests {
     #[test]
     fn what_cannot_be_written_is_known_before_the_build() {
         let check = |texts: &[&str]| {
-            check(&texts.iter().map(|text| parse(text).unwrap()).collect::<Vec<_>>(), None).is_ok()
+            check_destinations(&texts.iter().map(|text| parse(text).unwrap()).collect::<Vec<_>>(), None).is_ok()
         };
         assert!(!check(&["type=oci,dest=/proc/no/a.tar"]));
         assert!(!check(&["type=tar,dest=/proc"]));

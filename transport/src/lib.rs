@@ -25,6 +25,7 @@ mod endpoint;
 mod error;
 mod files;
 mod identity;
+mod ids;
 mod items;
 mod peer;
 mod probe;

@@ -12,6 +12,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::identity::Expected;
+use crate::ids::RandomIds;
 use crate::verify::Verifier;
 use crate::{Credentials, Result};
 
@@ -56,7 +57,9 @@ impl Setup {
 
     /// For the socket as a whole.
     pub(crate) fn endpoint(&self) -> EndpointConfig {
-        EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &self.reset_key)))
+        let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &self.reset_key)));
+        config.cid_generator(|| Box::new(RandomIds::new()));
+        config
     }
 
     fn verifier(&self, expected: Option<Expected>) -> Arc<Verifier> {

@@ -3,8 +3,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use farm_proto::WorkerMessage;
-use farm_transport::{Authority, Endpoint, Error, Expected, Role};
+use farm_proto::worker::Opening;
+use farm_proto::{CoordinatorMessage, WorkerMessage};
+use farm_transport::{Authority, Connection, Credentials, Endpoint, Error, Expected, Role};
 use tokio::time::timeout;
 
 use crate::pair::{LOOPBACK, SOON, credentials, pair};
@@ -36,23 +37,36 @@ async fn nobody_at_an_address_of_this_machine_is_known_at_once() {
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
+/// A coordinator on a runtime of its own, and a connection to it over which something was said both ways.
+///
+/// Whoever loses its runtime says no farewell, just like a killed process.
+async fn elsewhere(farm: &Credentials, dialler: &Endpoint) -> (tokio::runtime::Runtime, Connection) {
+    let other = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let listener = {
+        let _inside = other.enter();
+        Endpoint::bind(LOOPBACK, farm).unwrap()
+    };
+    let address = listener.local_address().unwrap();
+    let _accepting = other.spawn(async move {
+        let connection = listener.accept().await.unwrap().finish().await.unwrap();
+        let mut stream = connection.accept().await.unwrap().unwrap();
+        assert_eq!(stream.receive().await.unwrap(), Some(Opening::Session));
+        stream.send(&CoordinatorMessage::Drain).await.unwrap();
+        connection.closed().await
+    });
+    let connection = dialler.connect(address, &Expected::any(Role::Coordinator)).await.unwrap();
+    let mut stream = connection.open().await.unwrap();
+    stream.send(&Opening::Session).await.unwrap();
+    assert!(stream.receive::<CoordinatorMessage>().await.unwrap().is_some());
+    (other, connection)
+}
+
 #[tokio::test]
 async fn a_killed_process_on_this_machine_is_noticed_soon() {
     let authority = Authority::new().unwrap();
     let dialler = Endpoint::dialing(&credentials(&authority, Role::Client, "me")).unwrap();
     let farm = credentials(&authority, Role::Coordinator, "farm");
-    // Whoever loses its runtime says no farewell, just like a killed process.
-    let other = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let listener = {
-        let _inside = other.enter();
-        Endpoint::bind(LOOPBACK, &farm).unwrap()
-    };
-    let address = listener.local_address().unwrap();
-    let accepting = other.spawn(async move {
-        let connection = listener.accept().await.unwrap().finish().await.unwrap();
-        connection.closed().await
-    });
-    let connection = dialler.connect(address, &Expected::any(Role::Coordinator)).await.unwrap();
+    let (other, connection) = elsewhere(&farm, &dialler).await;
     let mut stream = connection.open().await.unwrap();
     other.shutdown_background();
     let start = Instant::now();
@@ -61,7 +75,6 @@ async fn a_killed_process_on_this_machine_is_noticed_soon() {
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert_eq!(connection.closed().await, "its process is gone");
     assert!(connection.accept().await.unwrap_err().is_connection_lost());
-    drop(accepting);
 }
 
 /// Carries datagrams between one dialler and `to` until it is cut.
@@ -136,19 +149,9 @@ async fn a_restarted_listener_says_that_it_knows_nothing() {
     let authority = Authority::new().unwrap();
     let farm = credentials(&authority, Role::Coordinator, "farm");
     let dialler = Endpoint::dialing(&credentials(&authority, Role::Worker, "w1")).unwrap();
-    let other = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let listener = {
-        let _inside = other.enter();
-        Endpoint::bind(LOOPBACK, &farm).unwrap()
-    };
-    let address = listener.local_address().unwrap();
-    let accepting = other.spawn(async move {
-        let connection = listener.accept().await.unwrap().finish().await.unwrap();
-        connection.closed().await
-    });
-    let worker = dialler.connect(address, &Expected::any(Role::Coordinator)).await.unwrap();
+    let (other, worker) = elsewhere(&farm, &dialler).await;
+    let address = worker.remote_address();
     tokio::task::spawn_blocking(move || other.shutdown_timeout(SOON)).await.unwrap();
-    drop(accepting);
     let _again = Endpoint::bind(address, &farm).unwrap();
     let reason = timeout(Duration::from_secs(6), worker.closed()).await.unwrap();
     assert_eq!(reason, "the other side knows nothing of it any more");

@@ -144,7 +144,7 @@ async fn code_that_blocks_reads_and_writes_alike() {
     let writing = tokio::task::spawn_blocking(move || {
         let mut sender = sender.into_blocking(handle);
         sender.send(&Opening::Session).unwrap();
-        std::io::Write::write_all(&mut sender, &[7; 100_000]).unwrap();
+        std::io::Write::write_all(&mut sender, &vec![7; 100_000]).unwrap();
         sender.item(b"abc").unwrap();
         sender.finish().unwrap();
     });

@@ -257,9 +257,9 @@ mod tests {
         let (mut queue, class, scope) = queue();
         queue.push(class, &scope, ONE, place(5, 1));
         queue.push(class, &scope, TWO, place(5, 2));
-        queue.change(&scope, ONE, Change::Serve);
+        queue.change(&scope, ONE, Change::Serve(0));
         assert_eq!(head(&queue, class), 2);
-        queue.change(&scope, TWO, Change::Serve);
+        queue.change(&scope, TWO, Change::Serve(0));
         assert_eq!(head(&queue, class), 1);
     }
 

@@ -28,12 +28,19 @@ pub(crate) struct Shares {
 /// How a share changes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Change {
-    /// A lease began, or weighs more.
+    /// A lease came from another build.
     Add(u32),
-    /// A lease ended, or weighs less.
+    /// A lease ended, or went to another build.
     Subtract(u32),
-    /// It was served.
-    Serve,
+    /// A lease weighs something else.
+    Replace {
+        /// What it weighed.
+        old: u32,
+        /// What it weighs.
+        new: u32,
+    },
+    /// It was served: a lease began.
+    Serve(u32),
 }
 
 impl Shares {
@@ -71,7 +78,13 @@ impl Shares {
             match change {
                 Change::Add(weight) => share.running += u64::from(weight),
                 Change::Subtract(weight) => share.running = share.running.saturating_sub(u64::from(weight)),
-                Change::Serve => share.served = served,
+                Change::Replace { old, new } => {
+                    share.running = share.running.saturating_sub(u64::from(old)) + u64::from(new);
+                }
+                Change::Serve(weight) => {
+                    share.running += u64::from(weight);
+                    share.served = served;
+                }
             }
         }
     }

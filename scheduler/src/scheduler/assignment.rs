@@ -11,6 +11,7 @@ use crate::command::BuildStep;
 use crate::flight::{FlightId, Parking, Progress};
 use crate::queue::{Class, ClassId, Ended, Place, Requirement};
 use crate::timers::Timer;
+use crate::workers::{PoolId, Worker};
 
 impl Scheduler {
     /// Grants until no worker with room can do anything that waits. Each round serves one flight.
@@ -39,10 +40,13 @@ impl Scheduler {
         let now = self.now;
         let Some(flight) = self.flights.find_mut(id) else { return };
         flight.since = now;
+        // Who gets no leases needs no avoiding: naming them would make a class of each when many workers go at once.
+        let open = |worker: &&WorkerId| self.workers.find(worker).is_some_and(Worker::is_open);
+        let avoid = flight.avoid.iter().filter(open).cloned().collect();
         let requirement = Requirement {
             platform: flight.work.platform.clone(),
             labels: flight.work.labels.iter().cloned().collect(),
-            avoid: flight.avoid.clone(),
+            avoid,
         };
         let class = self.queue.class(requirement, |requirement| self.workers.pools_for(requirement));
         flight.progress = Progress::Queued(class);
@@ -178,7 +182,7 @@ impl Scheduler {
     /// The workers to avoid, as long as there is any other in `pools`.
     pub(super) fn to_avoid<'a>(
         &self,
-        pools: &BTreeSet<crate::workers::PoolId>,
+        pools: &BTreeSet<PoolId>,
         avoid: &'a BTreeSet<WorkerId>,
     ) -> Option<&'a BTreeSet<WorkerId>> {
         let mut open = pools.iter().filter_map(|pool| self.workers.pool(*pool)).flat_map(|pool| &pool.open);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use farm_model::{LeaseId, WorkerId};
+use farm_model::{BuildId, LeaseId, WorkerId};
 
 use super::Scheduler;
 use crate::flight::{FlightId, Progress};
@@ -100,8 +100,7 @@ impl Scheduler {
                 continue;
             }
             if let Some(build) = lease.charged {
-                self.queue.change(&lease.scope, build, Change::Subtract(old));
-                self.queue.change(&lease.scope, build, Change::Add(new));
+                self.queue.change(&lease.scope, build, Change::Replace { old, new });
             }
             self.workers.update(worker, |worker| {
                 worker.weight = worker.weight - u64::from(old) + u64::from(new);
@@ -166,11 +165,10 @@ impl Scheduler {
     }
 
     /// Lets a lease count to the share of `build`, which is served with it.
-    pub(super) fn charge(&mut self, id: LeaseId, build: farm_model::BuildId) {
+    pub(super) fn charge(&mut self, id: LeaseId, build: BuildId) {
         let Some(lease) = self.leases.held.get_mut(&id) else { return };
         lease.charged = Some(build);
-        self.queue.change(&lease.scope, build, Change::Add(lease.weight.thousandths()));
-        self.queue.change(&lease.scope, build, Change::Serve);
+        self.queue.change(&lease.scope, build, Change::Serve(lease.weight.thousandths()));
     }
 
     /// Something came from a worker: it is alive.

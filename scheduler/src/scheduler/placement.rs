@@ -49,8 +49,8 @@ impl Scheduler {
     /// Chooses a worker for a flight; a slot on `reserved` counts as free.
     pub(super) fn choose(&self, id: FlightId, reserved: Option<&WorkerId>) -> Choice {
         let Some(flight) = self.flights.find(id) else { return Choice::Nowhere };
-        let pools = self.pools_of(flight);
-        let avoid = self.to_avoid(&pools, &flight.avoid);
+        let (pools, avoid) = self.suitable(flight);
+        let avoid = self.to_avoid(&pools, &avoid);
         let heavy = heaviest(&flight.work.inputs);
         let (mut now, mut later): (Option<Score>, Option<(Score, Millis)>) = (None, None);
         for candidate in self.candidates(&pools, avoid, &heavy, reserved) {
@@ -79,17 +79,19 @@ impl Scheduler {
         }
     }
 
-    fn pools_of(&self, flight: &Flight) -> BTreeSet<PoolId> {
+    /// The pools that will do for a flight, and whom to avoid in them: as its class says, when it is in one.
+    fn suitable(&self, flight: &Flight) -> (BTreeSet<PoolId>, BTreeSet<WorkerId>) {
         if let Progress::Queued(class) = &flight.progress
             && let Some(class) = self.queue.classes.get(class)
         {
-            return class.pools.clone();
+            return (class.pools.clone(), class.requirement.avoid.clone());
         }
-        self.workers.pools_for(&Requirement {
+        let pools = self.workers.pools_for(&Requirement {
             platform: flight.work.platform.clone(),
             labels: flight.work.labels.iter().cloned().collect(),
             avoid: BTreeSet::new(),
-        })
+        });
+        (pools, flight.avoid.clone())
     }
 
     fn candidates<'a>(

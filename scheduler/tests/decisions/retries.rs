@@ -112,3 +112,14 @@ fn without_retries_the_first_failure_counts() {
     let (lease, ..) = granted(&farm.ready((build(1), step(0, 0)), work(1)));
     assert!(matches!(&farm.finish("w1", lease, FAILED)[..], [Command::GiveUp { .. }]));
 }
+
+#[test]
+fn a_worker_that_was_silent_when_it_failed_a_step_may_have_it_again() {
+    let mut farm = farm(&["w1", "w2"]);
+    let (first, ..) = granted(&farm.ready((build(1), step(0, 0)), work(1)));
+    let (second, ..) = granted(&farm.ready((build(1), step(1, 0)), work(2)));
+    farm.wait(10_000);
+    farm.beat("w2", &[second]);
+    assert_eq!(grants(&farm.wait(5_000)), []);
+    assert_eq!(granted(&farm.finish("w1", first, Verdict::Cancelled)).1, "w1");
+}

@@ -153,7 +153,7 @@ fn report<N: Name>(source: &Source, taken: &Taken<N>) {
         tracing::warn!(source, %name, "a source sent bytes that are not what they should be");
     }
     if let (Some(name), false) = (taken.unanswered.first(), taken.unanswered.is_empty()) {
-        let reason = taken.broken.as_ref().map(ToString::to_string);
+        let reason = taken.broken.as_ref().map(|error| farm_model::causes(error));
         tracing::warn!(source, %name, reason, "a source did not answer to the end");
     }
 }

@@ -26,6 +26,7 @@ pub async fn serve(store: &Store, fetch: Fetch, stream: Stream) -> Result<(), Er
         return Err(Error::TooMany { asked, most: MOST_ITEMS });
     }
     let (mut sender, _asked) = stream.split();
+    sender.yield_to_messages();
     let (pieces, mut outgoing) = mpsc::channel::<Vec<u8>>(PIECES);
     let store = store.clone();
     let reading = apart(move || answer(&store, &fetch, &mut Outgoing { pieces, filling: Vec::new() }));

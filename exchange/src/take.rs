@@ -3,11 +3,11 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
+use bytes::{Buf as _, Bytes};
 use farm_model::{BlobDigest, DirectoryDigest};
 use farm_proto::blob::ABSENT;
 use farm_store::Store;
 use farm_transport::Receiver;
-use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -38,7 +38,7 @@ pub(crate) struct Taken<N> {
     /// The answer ended before them, or in the middle of the first.
     pub(crate) unanswered: Vec<N>,
     /// Why, when it was not an ordinary end.
-    pub(crate) broken: Option<io::Error>,
+    pub(crate) broken: Option<Error>,
     /// Bytes of items that were kept.
     pub(crate) bytes: u64,
 }
@@ -63,7 +63,7 @@ pub async fn take_blobs(
 
 fn complete<N>(taken: Taken<N>) -> Result<Vec<N>, Error> {
     if !taken.unanswered.is_empty() {
-        return Err(taken.broken.map_or(Error::EndedEarly, Error::Stream));
+        return Err(taken.broken.unwrap_or(Error::EndedEarly));
     }
     let mut missing = taken.absent;
     missing.extend(taken.corrupt);
@@ -118,22 +118,22 @@ pub(crate) async fn take<N: Send + 'static>(
     taken
 }
 
-type Piece = io::Result<Vec<u8>>;
+type Piece = Result<Bytes, Error>;
 
 /// Carries bytes from the stream to the thread until the stream ends or the thread has enough.
 async fn pump(mut receiver: Receiver, pieces: mpsc::Sender<Piece>) {
     loop {
-        let mut piece = Vec::with_capacity(PIECE_BYTES);
         let read = tokio::select! {
-            read = timeout(PATIENCE, receiver.read_buf(&mut piece)) => read,
+            read = timeout(PATIENCE, receiver.chunk(PIECE_BYTES)) => read,
             () = pieces.closed() => return,
         };
-        let (piece, last) = match read {
-            Ok(Ok(0)) => return,
-            Ok(Ok(_)) => (Ok(piece), false),
-            Ok(Err(error)) => (Err(error), true),
-            Err(_) => (Err(io::ErrorKind::TimedOut.into()), true),
+        let piece = match read {
+            Ok(Ok(Some(piece))) => Ok(piece),
+            Ok(Ok(None)) => return,
+            Ok(Err(error)) => Err(Error::Stream(error.into())),
+            Err(_) => Err(Error::Silent(PATIENCE.as_secs())),
         };
+        let last = piece.is_err();
         if pieces.send(piece).await.is_err() || last {
             return;
         }
@@ -179,14 +179,13 @@ fn read_items<N>(mut pieces: Pieces, names: Vec<N>, keep: &Keep<N>) -> Result<Ta
 /// What came off the stream, as one run of bytes.
 struct Pieces {
     arriving: mpsc::Receiver<Piece>,
-    current: Vec<u8>,
-    position: usize,
-    broken: Option<io::Error>,
+    current: Bytes,
+    broken: Option<Error>,
 }
 
 impl Pieces {
     fn new(arriving: mpsc::Receiver<Piece>) -> Self {
-        Self { arriving, current: Vec::new(), position: 0, broken: None }
+        Self { arriving, current: Bytes::new(), broken: None }
     }
 
     /// The length of the next item; none when the answer ended.
@@ -199,18 +198,16 @@ impl Pieces {
 
 impl Read for Pieces {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.position == self.current.len() {
+        while self.current.is_empty() {
             match self.arriving.blocking_recv() {
-                Some(Ok(piece)) => (self.current, self.position) = (piece, 0),
+                Some(Ok(piece)) => self.current = piece,
                 // Everybody who reads takes a broken stream for an ended one; the reason is kept.
                 Some(Err(error)) => self.broken = Some(error),
                 None => return Ok(0),
             }
         }
-        let rest = &self.current[self.position..];
-        let count = rest.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&rest[..count]);
-        self.position += count;
+        let count = self.current.len().min(buffer.len());
+        self.current.split_to(count).copy_to_slice(&mut buffer[..count]);
         Ok(count)
     }
 }
@@ -222,7 +219,7 @@ mod tests {
     fn read(bytes: &[u8], names: &[&'static str], keep: &Keep<&'static str>) -> Taken<&'static str> {
         let (pieces, arriving) = mpsc::channel(bytes.len().max(1));
         for piece in bytes.chunks(3) {
-            pieces.try_send(Ok(piece.to_vec())).unwrap();
+            pieces.try_send(Ok(Bytes::copy_from_slice(piece))).unwrap();
         }
         drop(pieces);
         read_items(Pieces::new(arriving), names.to_vec(), keep).unwrap()

@@ -42,7 +42,7 @@ impl Error {
             Self::Store(error) => (environment_if(error.is_environment()), error.hint().map(str::to_owned)),
             Self::Executor(error) => (blame(error.blame()), error.hint().map(str::to_owned)),
             Self::Io { .. } => (Blame::Environment, None),
-            Self::User { hint, .. } => (Blame::User, hint.map(str::to_owned)),
+            Self::User { hint, .. } => (Blame::Build, hint.map(str::to_owned)),
             Self::Tree(error) => (tree_blame(error), error.hint().map(str::to_owned)),
             Self::LayerGone(_) | Self::Panicked(_) => (Blame::Internal, None),
             Self::Lost(_) => (Blame::Environment, Some("run the build again: they are made anew".to_owned())),
@@ -69,12 +69,12 @@ fn environment_if(environment: bool) -> Blame {
 
 /// What the image lacks, or where it leads, is the user's to mend.
 fn tree_blame(error: &farm_tree::Error) -> Blame {
-    if error.is_internal() { Blame::Internal } else { Blame::User }
+    if error.is_internal() { Blame::Internal } else { Blame::Build }
 }
 
 fn blame(blame: farm_executor::Blame) -> Blame {
     match blame {
-        farm_executor::Blame::User => Blame::User,
+        farm_executor::Blame::User => Blame::Build,
         farm_executor::Blame::Environment => Blame::Environment,
         farm_executor::Blame::Internal => Blame::Internal,
     }

@@ -29,11 +29,10 @@ impl Merged {
             return Ok(true);
         }
         let stacks = stacks(layers);
-        let (mut height, mut tree) = self.highest(&stacks);
+        let (height, mut tree) = self.highest(&stacks);
         for (layer, stack) in layers.iter().zip(&stacks).skip(height) {
             let above = store.tree(&layer.digest)?.ok_or(Error::LayerGone(layer.digest))?;
             tree = farm_tree::merge(store, &tree, &above)?;
-            height += 1;
             self.remember(*stack, &tree);
         }
         if tree.layer_digest() != *merged {

@@ -72,7 +72,7 @@ impl Stepper {
     ) -> Result<Outcome, Error> {
         self.provide(&task, peers, grant).await?;
         let _sockets = match &self.supply {
-            Supply::Shared => None,
+            Supply::Shared => AgentSockets::default(),
             Supply::Own(provider) => {
                 AgentSockets::open(&self.runner.store, &mut task, lease, &provider.coordinator)?
             }

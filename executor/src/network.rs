@@ -27,10 +27,11 @@ mod tool;
 
 pub use files::{hosts_file, resolv_conf, resolv_conf_path};
 pub use namespace::NetworkNamespace;
+pub(crate) use namespace::isolated;
 pub use pool::NetworkPool;
 
 /// What Docker opens up in a container's own namespace, below `/proc/sys/net`.
-pub(crate) const OPEN_SWITCHES: [(&str, &str); 2] =
+const OPEN_SWITCHES: [(&str, &str); 2] =
     [("ipv4/ip_unprivileged_port_start", "0"), ("ipv4/ping_group_range", "0 2147483647")];
 
 /// Removes the bridges and firewall tables of dead processes.

@@ -98,6 +98,18 @@ impl Connected {
     }
 }
 
+/// A namespace with nothing but a loopback interface.
+pub(crate) fn isolated() -> Result<OwnedFd, Error> {
+    in_a_thread(|| {
+        let fd = empty_namespace().map_err(|e| failed("make a network namespace", &e))?;
+        let socket = Socket::open().map_err(|e| failed("talk to the kernel about networks", &e))?;
+        let mut batch = Batch::default();
+        batch.up(Link::Name("lo"));
+        socket.perform(batch)?;
+        Ok(fd)
+    })
+}
+
 /// Runs `action` in a thread of its own, whose namespace it may change.
 fn in_a_thread<T: Send>(action: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
     thread::scope(|scope| {

@@ -16,43 +16,50 @@ use crate::sys;
 
 /// What a mount target has to be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum TargetKind {
+pub(crate) enum TargetKind {
     Directory,
     File,
 }
 
 impl TargetKind {
     /// The kind of target that a detached mount fits.
-    pub(super) fn of(mount: &OwnedFd) -> Result<Self, Errno> {
+    pub(crate) fn of(mount: &OwnedFd) -> Result<Self, Errno> {
         let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(mount)?.st_mode);
         Ok(if kind.is_dir() { Self::Directory } else { Self::File })
     }
 }
 
 /// The container's root while it is being built.
-pub(super) struct Root {
+pub(crate) struct Root {
     fd: OwnedFd,
 }
 
 const CONFINED: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
 
 impl Root {
-    pub(super) fn open(path: &Path) -> Result<Self, Errno> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Errno> {
         let fd = rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         Ok(Self { fd })
     }
 
-    pub(super) fn fd(&self) -> &OwnedFd {
+    pub(crate) fn fd(&self) -> &OwnedFd {
         &self.fd
     }
 
+    /// Moves what is mounted at `source`, with all that is mounted below it, to a directory of ours that must not be redirected by the image.
+    pub(crate) fn move_strictly(&self, source: &str, target: &str) -> Result<(), Failure> {
+        let failed = |e: Errno| Failure::environment(format!("mount at `{target}`"), e);
+        let place = self.own_directory(target)?;
+        move_mount(CWD, source, &place, "", MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH).map_err(failed)
+    }
+
     /// Opens a path inside, with the root as `/`.
-    pub(super) fn resolve(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    pub(crate) fn resolve(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
         openat2(&self.fd, path, flags | OFlags::CLOEXEC, Mode::empty(), CONFINED)
     }
 
     /// Attaches to `target`, which is made if it does not exist.
-    pub(super) fn attach(&self, mount: &OwnedFd, target: &str) -> Result<(), Failure> {
+    pub(crate) fn attach(&self, mount: &OwnedFd, target: &str) -> Result<(), Failure> {
         let failed = |e: Errno| Failure::new(Blame::User, format!("mount at `{target}`"), e);
         let kind = TargetKind::of(mount).map_err(failed)?;
         let place = self.target(target, kind).map_err(failed)?;
@@ -60,23 +67,26 @@ impl Root {
     }
 
     /// Attaches to a directory of ours that must not be redirected by the image, such as `/proc`.
-    pub(super) fn attach_strictly(&self, mount: &OwnedFd, target: &str) -> Result<(), Failure> {
+    pub(crate) fn attach_strictly(&self, mount: &OwnedFd, target: &str) -> Result<(), Failure> {
+        let failed = |e: Errno| Failure::environment(format!("mount at `{target}`"), e);
+        attach_to(mount, &self.own_directory(target)?).map_err(failed)
+    }
+
+    /// Opens a directory without following links, and makes it if it is missing.
+    fn own_directory(&self, path: &str) -> Result<OwnedFd, Failure> {
         let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY;
         let strict = CONFINED | ResolveFlags::NO_SYMLINKS;
-        let open = || openat2(&self.fd, target, flags, Mode::empty(), strict);
+        let open = || openat2(&self.fd, path, flags, Mode::empty(), strict);
         let place = match open() {
-            Err(Errno::NOENT) => {
-                mkdirat(&self.fd, target.trim_start_matches('/'), Mode::from_raw_mode(0o755))
-                    .and_then(|()| open())
-            }
+            Err(Errno::NOENT) => mkdirat(&self.fd, path.trim_start_matches('/'), Mode::from_raw_mode(0o755))
+                .and_then(|()| open()),
             other => other,
         };
-        let failed = |e: Errno| {
+        place.map_err(|e| {
             let blame =
                 if matches!(e, Errno::LOOP | Errno::NOTDIR) { Blame::User } else { Blame::Environment };
-            Failure::new(blame, format!("mount at `{target}`, which must be a directory in the image"), e)
-        };
-        attach_to(mount, &place.map_err(failed)?).map_err(failed)
+            Failure::new(blame, format!("mount at `{path}`, which must be a directory in the image"), e)
+        })
     }
 
     /// Opens `path`, making what is missing of it. Every prefix is resolved from the root again, so that a symlink on the way
@@ -106,7 +116,7 @@ impl Root {
 }
 
 /// Attaches to a place that was opened before.
-pub(super) fn attach_to(mount: &OwnedFd, place: &OwnedFd) -> Result<(), Errno> {
+pub(crate) fn attach_to(mount: impl AsFd, place: &OwnedFd) -> Result<(), Errno> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(mount, "", place, "", flags)
 }
@@ -121,7 +131,7 @@ fn make(parent: &OwnedFd, name: &str, is_file: bool) -> Result<(), Errno> {
 }
 
 /// A new file system, not attached anywhere. An empty value stands for an option without one.
-pub(super) fn filesystem(
+pub(crate) fn filesystem(
     kind: &str,
     options: &[(&str, &str)],
     attributes: MountAttrFlags,
@@ -141,7 +151,7 @@ pub(super) fn filesystem(
 }
 
 /// A detached copy of what is at a path of the host, with everything mounted below it.
-pub(super) fn copy_of_host(path: &Path) -> Result<OwnedFd, Errno> {
+pub(crate) fn copy_of_host(path: &Path) -> Result<OwnedFd, Errno> {
     open_tree(
         CWD,
         path,
@@ -150,7 +160,7 @@ pub(super) fn copy_of_host(path: &Path) -> Result<OwnedFd, Errno> {
 }
 
 /// A detached copy of what an open file or directory shows.
-pub(super) fn copy_of(place: impl AsFd) -> Result<OwnedFd, Errno> {
+pub(crate) fn copy_of(place: impl AsFd) -> Result<OwnedFd, Errno> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE
@@ -159,11 +169,11 @@ pub(super) fn copy_of(place: impl AsFd) -> Result<OwnedFd, Errno> {
 }
 
 /// Makes a detached mount, and what is mounted below it, read-only.
-pub(super) fn make_read_only(mount: &OwnedFd) -> std::io::Result<()> {
+pub(crate) fn make_read_only(mount: &OwnedFd) -> std::io::Result<()> {
     sys::set_mount_attributes(mount, libc::MOUNT_ATTR_RDONLY)
 }
 
 /// Keeps device nodes in a mount from working.
-pub(super) fn forbid_devices(mount: &OwnedFd) -> std::io::Result<()> {
+pub(crate) fn forbid_devices(mount: &OwnedFd) -> std::io::Result<()> {
     sys::set_mount_attributes(mount, libc::MOUNT_ATTR_NODEV)
 }

@@ -155,10 +155,8 @@ impl<F: FnMut(u64, Recorded)> Follower<F> {
         match reply {
             Reply::Event { sequence, recorded } => {
                 let recorded = event::encoding::decode(&recorded)?;
-                let ending = match &recorded.event {
-                    BuildEvent::Ended(ending) => Some(ending.clone()),
-                    _ => None,
-                };
+                let ending =
+                    if let BuildEvent::Ended(ending) = &recorded.event { Some(ending.clone()) } else { None };
                 if sequence >= self.next {
                     self.next = sequence + 1;
                     (self.on_event)(sequence, recorded);
@@ -166,7 +164,15 @@ impl<F: FnMut(u64, Recorded)> Follower<F> {
                 Ok(ending)
             }
             Reply::Refused(refusal) => Err(Error::Refused(refusal)),
-            _ => Err(Error::WrongReply),
+            Reply::Builds(_)
+            | Reply::Images(_)
+            | Reply::Image(_)
+            | Reply::Removed(_)
+            | Reply::Usage(_)
+            | Reply::Output { .. }
+            | Reply::Exited(_)
+            | Reply::Status(_)
+            | Reply::Done => Err(Error::WrongReply),
         }
     }
 

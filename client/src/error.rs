@@ -89,11 +89,8 @@ impl Error {
 
     /// Whether the coordinator may answer again when it is connected to anew.
     pub fn is_connection_lost(&self) -> bool {
-        match self {
-            Self::Transport(error) => error.is_connection_lost(),
-            Self::NoReply => true,
-            _ => false,
-        }
+        matches!(self, Self::NoReply)
+            || matches!(self, Self::Transport(error) if error.is_connection_lost())
     }
 
     /// The way out, when there is one.
@@ -108,7 +105,20 @@ impl Error {
             }
             Self::Refused(refusal) => refusal.hint.as_deref(),
             Self::OutputTorn => Some("build again, or write to a file with `dest=`"),
-            _ => None,
+            Self::Io { .. }
+            | Self::Ignore(_)
+            | Self::Stdin(_)
+            | Self::TooLarge { .. }
+            | Self::Tree(_)
+            | Self::Transport(_)
+            | Self::NoReply
+            | Self::WrongReply
+            | Self::Event(_)
+            | Self::Left
+            | Self::NotGiven { .. }
+            | Self::Unfinished
+            | Self::Archive(_)
+            | Self::Panicked(_) => None,
         }
     }
 }

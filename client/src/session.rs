@@ -91,24 +91,21 @@ impl Session {
                 Some(path) => agent::splice(path, sender, receiver).await,
                 None => Err(Error::NotGiven { what: "agent", name: id }),
             },
-            Ask::LayoutFile { layout, file } => match self.layouts.contains(&layout) {
-                true => layout::send(Path::new(&layout), &file, sender).await,
-                false => {
-                    sender.absent().await?;
-                    Ok(sender.finish()?)
+            Ask::LayoutFile { layout, file } => {
+                if self.layouts.contains(&layout) {
+                    return layout::send(Path::new(&layout), &file, sender).await;
                 }
-            },
+                sender.absent().await?;
+                Ok(sender.finish()?)
+            }
             Ask::Output { index, image: _ } => {
                 let index = usize::try_from(index).unwrap_or(usize::MAX);
-                match (self.forms.get(index), self.answers.outputs.get(index)) {
-                    (Some(form), Some(destination)) => {
-                        output::receive(*form, destination, &self.torn, sender, receiver).await
-                    }
-                    _ => {
-                        let error = Error::NotGiven { what: "output", name: index.to_string() };
-                        say(sender, failed(&error)).await
-                    }
+                if let (Some(form), Some(destination)) =
+                    (self.forms.get(index), self.answers.outputs.get(index))
+                {
+                    return output::receive(*form, destination, &self.torn, sender, receiver).await;
                 }
+                say(sender, failed(&Error::NotGiven { what: "output", name: index.to_string() })).await
             }
         }
     }

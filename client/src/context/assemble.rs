@@ -1,12 +1,13 @@
 //! From what was seen to a tree: records from the deepest directory up.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use farm_model::{BlobDigest, DirectoryDigest};
 use farm_tree::{Device, Directory, DirectoryRef, Entry, File, Node, Symlink, Tree, encoding, path};
 
 use crate::context::Scan;
-use crate::context::listing::{Child, Contents, Kind, Listing};
+use crate::context::listing::{Child, Contents, Kind, Listing, Stat};
 
 /// Makes the tree of a context. A directory that is ignored itself appears only when something in it does.
 pub(super) fn assemble(mut listings: Vec<Option<Listing>>) -> Scan {
@@ -43,7 +44,7 @@ pub(super) fn assemble(mut listings: Vec<Option<Listing>>) -> Scan {
         if entries.is_empty() && listing.visit.verdict.is_ignored() {
             continue;
         }
-        let record = scan.keep(entries.into_iter().collect());
+        let record = scan.keep(&entries.into_iter().collect());
         built[at] = Some(Directory { metadata: listing.metadata, opaque: false, record });
     }
     if let Some(root) = built.first_mut().and_then(Option::take) {
@@ -53,45 +54,53 @@ pub(super) fn assemble(mut listings: Vec<Option<Listing>>) -> Scan {
 }
 
 impl Scan {
-    fn keep(&mut self, entries: farm_tree::Entries) -> DirectoryRef {
+    fn keep(&mut self, entries: &farm_tree::Entries) -> DirectoryRef {
         if entries.is_empty() {
             return DirectoryRef::empty();
         }
-        let (name, bytes) = encoding::seal(&entries);
+        let (name, bytes) = encoding::seal(entries);
         self.records.insert(name.digest, bytes);
         name
     }
 }
 
-/// Files with several names, by device and inode: how many of the names take part, and the first in byte order.
-struct Links(HashMap<(u64, u64), (usize, std::sync::Arc<[u8]>)>);
+/// Files with several names, by device and inode.
+struct Links(HashMap<(u64, u64), Linked>);
+
+/// How many names of a file take part, and the first of them in byte order.
+struct Linked {
+    count: usize,
+    first: Arc<[u8]>,
+}
 
 impl Links {
     fn of(listings: &[Option<Listing>]) -> Self {
-        let mut found: HashMap<(u64, u64), (usize, Vec<u8>)> = HashMap::new();
+        let mut found: HashMap<(u64, u64), Linked> = HashMap::new();
         for listing in listings.iter().flatten() {
             for Child { name, stat, kind } in &listing.children {
                 if stat.links < 2 || !matches!(kind, Kind::File(Some(_))) {
                     continue;
                 }
-                let full = path::join(&listing.visit.path, name);
-                let (count, first) =
-                    found.entry((stat.stamp.device, stat.stamp.inode)).or_insert_with(|| (0, full.clone()));
-                *count += 1;
-                if full < *first {
-                    *first = full;
+                let full: Arc<[u8]> = path::join(&listing.visit.path, name).into();
+                let linked = found
+                    .entry((stat.stamp.device, stat.stamp.inode))
+                    .or_insert_with(|| Linked { count: 0, first: Arc::clone(&full) });
+                linked.count += 1;
+                if full < linked.first {
+                    linked.first = full;
                 }
             }
         }
-        Self(found.into_iter().map(|(inode, (count, first))| (inode, (count, first.into()))).collect())
+        Self(found)
     }
 
-    fn first(&self, stat: &crate::context::listing::Stat) -> Option<std::sync::Arc<[u8]>> {
+    /// The first name of the file, when there is another.
+    fn first(&self, stat: &Stat) -> Option<Arc<[u8]>> {
         if stat.links < 2 {
             return None;
         }
-        let (count, first) = self.0.get(&(stat.stamp.device, stat.stamp.inode))?;
-        (*count > 1).then(|| first.clone())
+        let linked = self.0.get(&(stat.stamp.device, stat.stamp.inode))?;
+        (linked.count > 1).then(|| Arc::clone(&linked.first))
     }
 }
 

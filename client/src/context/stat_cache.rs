@@ -51,7 +51,8 @@ impl StatCache {
     fn of(bytes: Vec<u8>) -> Option<Self> {
         let (entries, mut reader) = Reader::open(&bytes)?;
         let mut directories: Vec<(Range<usize>, Range<usize>)> = Vec::new();
-        while let Some(Block { path, entries }) = reader.block()? {
+        while !reader.is_empty() {
+            let Block { path, entries } = reader.block()?;
             if directories.last().is_some_and(|(last, _)| bytes[last.clone()] >= bytes[path.clone()]) {
                 return None;
             }

@@ -185,11 +185,11 @@ impl<'a> Walk<'a> {
                 let Some(target) = target else { return Ok(None) };
                 Some(Kind::Symlink(target.into_bytes(), self.xattrs(&at())?))
             }
-            other => match device(other, &stat) {
-                // Sockets take no part: nothing can hold one.
-                None => None,
-                Some(kind) => Some(Kind::Device(kind, self.xattrs(&at())?)),
-            },
+            FileType::CharacterDevice | FileType::BlockDevice | FileType::Fifo => {
+                Some(Kind::Device(device(&stat), self.xattrs(&at())?))
+            }
+            // Nothing can hold one.
+            FileType::Socket | FileType::Unknown => None,
         };
         Ok(kind.map(|kind| Child { name: bytes.into(), stat, kind }))
     }
@@ -215,12 +215,14 @@ fn failed_path(name: &[u8], error: &std::ffi::NulError) -> Error {
     farm_tree::Error::InvalidPath(path::text(name)).into()
 }
 
-fn device(kind: FileType, stat: &Stat) -> Option<DeviceKind> {
+fn device(stat: &Stat) -> DeviceKind {
     let (major, minor) = stat.number;
-    match kind {
-        FileType::CharacterDevice => Some(DeviceKind::Character { major, minor }),
-        FileType::BlockDevice => Some(DeviceKind::Block { major, minor }),
-        FileType::Fifo => Some(DeviceKind::Fifo),
-        _ => None,
+    let kind = stat.file_type();
+    if kind == FileType::Fifo {
+        DeviceKind::Fifo
+    } else if kind == FileType::BlockDevice {
+        DeviceKind::Block { major, minor }
+    } else {
+        DeviceKind::Character { major, minor }
     }
 }

@@ -54,7 +54,9 @@ impl Parts {
     #[cfg(test)]
     pub(super) fn of(parts: Vec<Part>) -> Self {
         let (sender, coming) = mpsc::channel(parts.len().max(1));
-        parts.into_iter().for_each(|part| sender.try_send(part).unwrap());
+        for part in parts {
+            sender.try_send(part).unwrap();
+        }
         Self::new(coming)
     }
 

@@ -149,19 +149,20 @@ fn member(header: &Header, pax: Pax, size: u64) -> Result<Member, Error> {
     let old = header.as_old();
     let link = || pax.link.clone().unwrap_or_else(|| text_of(&old.linkname));
     let raw = pax.path.clone().unwrap_or_else(|| text_of(&old.name));
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of types is not ours and not closed")]
     let kind = match header.entry_type() {
         EntryType::Regular => Kind::File,
         EntryType::Directory => Kind::Directory,
         EntryType::Symlink => Kind::Symlink(link()),
         EntryType::Link => Kind::HardLink(tree_path(&link())?),
         EntryType::Fifo => Kind::Device(DeviceKind::Fifo),
-        EntryType::Char | EntryType::Block => {
-            let number = |number: io::Result<Option<u32>>| number.map(Option::unwrap_or_default).map_err(bad);
-            let (major, minor) = (number(header.device_major())?, number(header.device_minor())?);
-            Kind::Device(match header.entry_type() {
-                EntryType::Char => DeviceKind::Character { major, minor },
-                _ => DeviceKind::Block { major, minor },
-            })
+        EntryType::Char => {
+            let (major, minor) = numbers(header)?;
+            Kind::Device(DeviceKind::Character { major, minor })
+        }
+        EntryType::Block => {
+            let (major, minor) = numbers(header)?;
+            Kind::Device(DeviceKind::Block { major, minor })
         }
         other => return Err(Error::Archive(format!("an entry is of type {}", other.as_byte().escape_ascii()))),
     };
@@ -185,6 +186,12 @@ fn member(header: &Header, pax: Pax, size: u64) -> Result<Member, Error> {
         xattrs: pax.xattrs,
     };
     Ok(Member { path: tree_path(&raw)?, kind, metadata, size })
+}
+
+/// Major and minor number of a device.
+fn numbers(header: &Header) -> Result<(u32, u32), Error> {
+    let number = |number: io::Result<Option<u32>>| number.map(Option::unwrap_or_default).map_err(bad);
+    Ok((number(header.device_major())?, number(header.device_minor())?))
 }
 
 fn text_of(field: &[u8]) -> Vec<u8> {

@@ -38,7 +38,7 @@ fn open(layout: &Path, file: &str) -> Option<(File, u64)> {
     let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     let file = File::from(openat2(&root, file, flags, Mode::empty(), beneath).ok()?);
     let metadata = file.metadata().ok()?;
-    metadata.is_file().then(|| (file, metadata.len()))
+    metadata.is_file().then_some((file, metadata.len()))
 }
 
 fn is_layout_file(file: &str) -> bool {

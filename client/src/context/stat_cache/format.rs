@@ -131,12 +131,9 @@ impl<'a> Reader<'a> {
         std::iter::from_fn(move || reader.entry())
     }
 
-    /// The next block; an inner none after the last.
-    pub(super) fn block(&mut self) -> Option<Option<Block>> {
-        if self.is_empty() {
-            return Some(None);
-        }
-        Some(Some(Block { path: self.range()?, entries: self.range()? }))
+    /// The next block.
+    pub(super) fn block(&mut self) -> Option<Block> {
+        Some(Block { path: self.range()?, entries: self.range()? })
     }
 
     fn entry(&mut self) -> Option<Entry<'a>> {
@@ -153,7 +150,7 @@ impl<'a> Reader<'a> {
         Some(Entry { name, stamp, hash, xattrs: Attributes::Written(self.sized()?) })
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.at == self.bytes.len()
     }
 

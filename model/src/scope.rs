@@ -4,8 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A trust domain: who may read and write which cache records. It reads its ancestors and writes only itself.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
+#[derive(
+    Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize,
+)]
 pub struct Scope(String);
 
 impl Scope {

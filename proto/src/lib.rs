@@ -30,7 +30,7 @@ pub mod task;
 pub mod worker;
 
 pub use farm_model::LeaseId;
-pub use message::{Blame, CoordinatorMessage, Failure, Outcome, Peer, WorkerMessage};
+pub use message::{Blame, CoordinatorMessage, Failure, Made, Outcome, Peer, WorkerMessage};
 pub use secret::Secret;
 pub use task::{Agent, CacheMount, Keep, RunTask, Task, TaskMount, TaskMountKind};
 

@@ -1,7 +1,11 @@
 //! The session of a worker: one enum a direction.
+#![expect(
+    missing_docs,
+    reason = "rkyv leaves the fields of its resolvers undocumented; a test looks at ours"
+)]
 
-use farm_model::event::Stream;
 pub use farm_model::event::Blame;
+use farm_model::event::Stream;
 use farm_model::result::LayerRef;
 use farm_model::{Exit, LayerDigest, LeaseId, Platform, Scope, StepDigest, Usage, WorkerId};
 use rkyv::{Archive, Deserialize, Serialize};

@@ -1,4 +1,8 @@
 //! What a worker can be asked to do. Everything is resolved: a task names layers, not stages or images.
+#![expect(
+    missing_docs,
+    reason = "rkyv leaves the fields of its resolvers undocumented; a test looks at ours"
+)]
 
 use farm_model::op::{Network, Sharing, Ulimit};
 use farm_model::result::LayerRef;

@@ -1,4 +1,8 @@
 //! What a worker opens streams to its coordinator for.
+#![expect(
+    missing_docs,
+    reason = "rkyv leaves the fields of its resolvers undocumented; a test looks at ours"
+)]
 
 use farm_model::LeaseId;
 use rkyv::{Archive, Deserialize, Serialize};

@@ -33,9 +33,8 @@ impl Endpoint {
         let setup = Setup::new(credentials)?;
         let listener = setup.listener()?;
         let socket = socket::bound(address)?;
-        let quic =
-            quinn::Endpoint::new(setup.endpoint(), Some(listener), socket, Arc::new(TokioRuntime))
-                .map_err(|source| Error::Bind { address, source })?;
+        let quic = quinn::Endpoint::new(setup.endpoint(), Some(listener), socket, Arc::new(TokioRuntime))
+            .map_err(|source| Error::Bind { address, source })?;
         Ok(Self { quic, setup: Arc::new(setup) })
     }
 
@@ -115,7 +114,9 @@ impl Incoming {
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint").field("local_address", &self.quic.local_addr().ok()).finish_non_exhaustive()
+        f.debug_struct("Endpoint")
+            .field("local_address", &self.quic.local_addr().ok())
+            .finish_non_exhaustive()
     }
 }
 

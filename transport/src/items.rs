@@ -30,11 +30,7 @@ impl Sender {
 
     /// Sends an item of `size` bytes of `reader`, which is read no further. When it has fewer or fails, the stream is reset:
     /// an announced item cannot be taken back in another way.
-    pub async fn item_of(
-        &mut self,
-        size: u64,
-        reader: &mut (dyn AsyncRead + Send + Unpin),
-    ) -> Result<()> {
+    pub async fn item_of(&mut self, size: u64, reader: &mut (dyn AsyncRead + Send + Unpin)) -> Result<()> {
         if size == ABSENT {
             return Err(Error::Source(std::io::ErrorKind::FileTooLarge.into()));
         }

@@ -129,13 +129,19 @@ fn read_error(peer: &Peer, error: ReadError) -> Error {
     match error {
         ReadError::Reset(_) => Error::Reset { peer: peer.to_string() },
         ReadError::ConnectionLost(error) => peer.lost(&error),
-        ReadError::ClosedStream | ReadError::IllegalOrderedRead | ReadError::ZeroRttRejected => Error::Finished,
+        ReadError::ClosedStream | ReadError::IllegalOrderedRead | ReadError::ZeroRttRejected => {
+            Error::Finished
+        }
     }
 }
 
 /// Raw bytes. Errors hold an [`Error`]; see [`Error::from_io`].
 impl AsyncRead for Receiver {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.chunk.is_empty() {
             let read = ready!(this.stream.poll_read_buf(cx, buffer));

@@ -143,7 +143,9 @@ fn files_that_hold_something_else_are_named() {
     let authority = Authority::new().unwrap();
     authority.save(path).unwrap();
     credentials(&authority, Role::Client, "me").save(path).unwrap();
-    for (name, text) in [("cert.pem", ""), ("cert.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")] {
+    for (name, text) in
+        [("cert.pem", ""), ("cert.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")]
+    {
         std::fs::write(path.join(name), text).unwrap();
         let error = Credentials::load(path).unwrap_err().to_string();
         assert!(error.contains("cert.pem` is not usable: "), "{error}");

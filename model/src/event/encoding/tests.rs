@@ -167,7 +167,10 @@ fn records_keep_their_bytes() {
         record(2, BuildEvent::Failed { step: STEP, exit: Exit::Code(7) }),
         concat!("01", "0200000000000000", "0f", "02000000", "05000000", "00", "07")
     );
-    assert_eq!(record(3, BuildEvent::Ended(Ending::Cancelled)), concat!("01", "0300000000000000", "13", "02"));
+    assert_eq!(
+        record(3, BuildEvent::Ended(Ending::Cancelled)),
+        concat!("01", "0300000000000000", "13", "02")
+    );
 }
 
 /// Pins the layout of every sample at once: recordings of earlier versions have to stay readable.

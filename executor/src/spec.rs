@@ -216,9 +216,8 @@ pub(crate) fn receive(socket: &UnixStream) -> io::Result<Message> {
     let mut fds = Vec::new();
     let mut head = [0; 8];
     receive_with(socket, &mut head, &mut fds)?;
-    let [a, b, c, d, e, f, g, h] = head;
-    let (body, count) =
-        (u32::from_le_bytes([a, b, c, d]) as usize, u32::from_le_bytes([e, f, g, h]) as usize);
+    let head = u64::from_le_bytes(head);
+    let (body, count) = ((head & u64::from(u32::MAX)) as usize, (head >> 32) as usize);
     if body > MAX_BODY || count > MAX_FDS {
         return Err(io::ErrorKind::InvalidData.into());
     }
@@ -251,9 +250,8 @@ fn receive_with(socket: &UnixStream, bytes: &mut [u8], fds: &mut Vec<OwnedFd>) -
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     for message in ancillary.drain() {
-        match message {
-            RecvAncillaryMessage::ScmRights(received) => fds.extend(received),
-            RecvAncillaryMessage::ScmCredentials(_) | _ => {}
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            fds.extend(received);
         }
     }
     Ok(())

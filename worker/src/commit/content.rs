@@ -97,11 +97,12 @@ impl<'a> Reader<'a> {
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(file) = files.get(index) else { return Ok(contents) };
-            contents.push((index, self.read(place, &file.path, &mut buffer)?));
+            contents.push((index, self.read(place, file, &mut buffer)?));
         }
     }
 
-    fn read(&self, place: &Place<'_>, path: &[u8], buffer: &mut [u8]) -> Result<Content, Error> {
+    fn read(&self, place: &Place<'_>, pending: &Pending, buffer: &mut [u8]) -> Result<Content, Error> {
+        let path = pending.path.as_slice();
         let mut file = File::from(place.open(path, OFlags::RDONLY | OFlags::NONBLOCK)?);
         let xattrs =
             kept_attributes(&file).map_err(|error| place.failed("read attributes of", path, error))?;
@@ -110,7 +111,8 @@ impl<'a> Reader<'a> {
         };
         let (mut hasher, mut size, mut held) = (blake3::Hasher::new(), 0, 0);
         let mut exposes = false;
-        loop {
+        // Nobody writes any more, so that the end needs no reading of its own.
+        while size < pending.size {
             let count = match file.read(&mut buffer[held..]) {
                 Ok(0) => break,
                 Ok(count) => count,

@@ -19,9 +19,15 @@ const CHUNK: usize = 1024;
 const VERSION: u8 = 1;
 
 /// The logs that a store keeps.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct History {
     store: Store,
+}
+
+impl std::fmt::Debug for History {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("History").finish_non_exhaustive()
+    }
 }
 
 /// A log that goes on.

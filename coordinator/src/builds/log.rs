@@ -219,7 +219,8 @@ impl Log {
     /// Waits until the build has ended.
     pub(crate) async fn ended(&self) {
         // The sender is part of the log, which is here.
-        let _alive = self.length.subscribe().wait_for(|length| length.is_over).await;
+        let mut length = self.length.subscribe();
+        let _alive = length.wait_for(|length| length.is_over).await;
     }
 
     fn now(&self) -> u64 {

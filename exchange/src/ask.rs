@@ -93,7 +93,8 @@ fn batches<N: Name>(wanted: Vec<N>) -> Vec<Vec<N>> {
     let mut batch = Vec::new();
     let mut bytes = 0u64;
     for name in wanted {
-        if !batch.is_empty() && (batch.len() == MOST_ITEMS || bytes.saturating_add(name.bytes()) > BATCH_BYTES)
+        if !batch.is_empty()
+            && (batch.len() == MOST_ITEMS || bytes.saturating_add(name.bytes()) > BATCH_BYTES)
         {
             batches.push(std::mem::take(&mut batch));
             bytes = 0;

@@ -173,11 +173,7 @@ fn keep_whole_tree(store: &Store, layer: &LayerDigest, tree: &Tree) -> Result<bo
 }
 
 /// Brings the records of `trees` that are missing, a level at a time; returns the bytes that arrived.
-async fn records(
-    store: &Store,
-    trees: &[(LayerDigest, Tree)],
-    from: &[Source],
-) -> Result<u64, Error> {
+async fn records(store: &Store, trees: &[(LayerDigest, Tree)], from: &[Source]) -> Result<u64, Error> {
     let mut seen = HashSet::from([DirectoryRef::empty().digest]);
     let mut level: Vec<DirectoryDigest> = trees.iter().map(|(_, tree)| tree.root.record.digest).collect();
     let mut bytes = 0;

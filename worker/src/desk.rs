@@ -42,7 +42,9 @@ impl Desk {
         match command {
             CoordinatorMessage::Execute { lease, key, scope, task, peers } => {
                 if self.stepper.leases.count() >= self.most {
-                    return self.refuse(lease, format!("the worker runs {} steps already", self.most), None).await;
+                    return self
+                        .refuse(lease, format!("the worker runs {} steps already", self.most), None)
+                        .await;
                 }
                 match self.stepper.leases.grant(lease, key, scope) {
                     Ok(grant) => {

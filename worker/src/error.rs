@@ -46,7 +46,9 @@ impl Error {
             Self::Tree(error) => (tree_blame(error), error.hint().map(str::to_owned)),
             Self::LayerGone(_) | Self::Panicked(_) => (Blame::Internal, None),
             Self::Lost(_) => (Blame::Environment, Some("run the build again: they are made anew".to_owned())),
-            Self::Exchange(error) => (environment_if(error.is_environment()), error.hint().map(str::to_owned)),
+            Self::Exchange(error) => {
+                (environment_if(error.is_environment()), error.hint().map(str::to_owned))
+            }
             Self::CoordinatorAway(_) => (Blame::Environment, None),
         };
         let message = farm_model::causes(&self);

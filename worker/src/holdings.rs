@@ -160,7 +160,10 @@ mod tests {
         assert_eq!(told(&holdings), None);
         holdings.came((0..5000).map(layer));
         holdings.came([layer(1)]);
-        assert_eq!((told(&holdings), told(&holdings)), (Some((MOST_LAYERS, 0)), Some((5000 - MOST_LAYERS, 0))));
+        assert_eq!(
+            (told(&holdings), told(&holdings)),
+            (Some((MOST_LAYERS, 0)), Some((5000 - MOST_LAYERS, 0)))
+        );
         holdings.went([layer(1), layer(6000)]);
         assert_eq!((told(&holdings), told(&holdings)), (Some((0, 1)), None));
     }
@@ -182,6 +185,8 @@ mod tests {
         let holdings = Holdings::default();
         holdings.measured(10 << 20, Duration::from_millis(500));
         let message = holdings.next().await;
-        assert!(matches!(message, WorkerMessage::Bandwidth { bytes_per_second } if bytes_per_second == 20 << 20));
+        assert!(
+            matches!(message, WorkerMessage::Bandwidth { bytes_per_second } if bytes_per_second == 20 << 20)
+        );
     }
 }

@@ -134,7 +134,8 @@ impl Leases {
     /// Everything that a new session has to know of.
     pub(crate) fn held(&self) -> Vec<(LeaseId, StepDigest, Scope)> {
         let table = self.lock();
-        let running = table.running.iter().map(|(lease, running)| (*lease, running.key, running.scope.clone()));
+        let running =
+            table.running.iter().map(|(lease, running)| (*lease, running.key, running.scope.clone()));
         let sent = table.sent.iter().map(|(lease, sent)| (*lease, sent.key, sent.scope.clone()));
         running.chain(sent).collect()
     }

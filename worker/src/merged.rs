@@ -24,7 +24,12 @@ type Stack = [u8; 32];
 
 impl Merged {
     /// Has the merged tree of `layers` in the store if it is the one called `merged`. Says whether it was.
-    pub(crate) fn provide(&self, store: &Store, layers: &[LayerRef], merged: &LayerDigest) -> Result<bool, Error> {
+    pub(crate) fn provide(
+        &self,
+        store: &Store,
+        layers: &[LayerRef],
+        merged: &LayerDigest,
+    ) -> Result<bool, Error> {
         if store.tree(merged)?.is_some() {
             return Ok(true);
         }

@@ -123,7 +123,8 @@ impl Provider {
 
     async fn coordinator(&self) -> Result<Connection, Error> {
         let mut coordinator = self.coordinator.clone();
-        let open = |connection: &Option<Connection>| connection.as_ref().is_some_and(|open| !open.is_closed());
+        let open =
+            |connection: &Option<Connection>| connection.as_ref().is_some_and(|open| !open.is_closed());
         let found = timeout(PATIENCE, coordinator.wait_for(open)).await;
         let found = found.ok().and_then(Result::ok).and_then(|connection| connection.clone());
         found.ok_or(Error::CoordinatorAway(PATIENCE.as_secs()))

@@ -21,16 +21,20 @@ pub(crate) struct Pulse {
 
 impl Default for Pulse {
     fn default() -> Self {
+        Self::of(HEARTBEAT)
+    }
+}
+
+impl Pulse {
+    fn of(heartbeat: Duration) -> Self {
         let every = |period| {
             let mut interval = interval(period);
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
             interval
         };
-        Self { heartbeat: every(HEARTBEAT), load: every(LOAD) }
+        Self { heartbeat: every(heartbeat), load: every(LOAD) }
     }
-}
 
-impl Pulse {
     /// The next thing to say. May be given up and taken up again.
     pub(crate) async fn next(&mut self, leases: &Leases) -> WorkerMessage {
         loop {
@@ -56,10 +60,10 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn an_idle_worker_only_sends_heartbeats_and_lists_what_runs() {
         let leases = Leases::default();
-        let mut pulse = Pulse::default();
+        let mut pulse = Pulse::of(Duration::from_millis(1));
         let listed = |message| match message {
             WorkerMessage::Heartbeat { leases } => leases,
             other => panic!("{other:?} is no heartbeat"),

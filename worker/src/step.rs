@@ -46,7 +46,8 @@ impl Stepper {
             Ok(outcome) => outcome,
             Err(error) => Outcome::Failure(error.into_failure()),
         };
-        if let (Supply::Own(provider), Outcome::Success { layer: Some(made), .. }) = (&self.supply, &outcome) {
+        if let (Supply::Own(provider), Outcome::Success { layer: Some(made), .. }) = (&self.supply, &outcome)
+        {
             provider.holdings.came([made.layer.digest]);
         }
         self.report(lease, outcome).await;

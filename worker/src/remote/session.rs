@@ -67,7 +67,11 @@ impl Remote {
     }
 
     /// Sends what a step reported; if that fails it is kept for the next session.
-    async fn send_report(&mut self, sender: &mut Sender, report: WorkerMessage) -> farm_transport::Result<()> {
+    async fn send_report(
+        &mut self,
+        sender: &mut Sender,
+        report: WorkerMessage,
+    ) -> farm_transport::Result<()> {
         let sent = match &report {
             WorkerMessage::Finished { lease, outcome } => self.send_finished(sender, *lease, outcome).await,
             other => sender.send(other).await,

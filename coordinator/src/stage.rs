@@ -9,9 +9,13 @@ mod memo;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use farm_model::event::MissReason;
 use farm_model::result::LayerRef;
-use farm_model::{Base, BuildGraph, BuildId, History, ImageId, OciDigest, Op, Stage, StageId, Step};
+use farm_model::{
+    Base, BuildEvent, BuildGraph, BuildId, History, ImageId, OciDigest, Op, Stage, StageId, Step, StepDigest, StepId,
+};
 use farm_oci::LayerDescriptor;
+use farm_proto::client::Goal;
 use farm_tree::Tree;
 use tokio::sync::{OnceCell, watch};
 
@@ -58,6 +62,8 @@ impl State {
 enum Progress {
     Running,
     Done(Arc<State>),
+    /// It would run, and nothing is to run: nobody knows what it comes to.
+    Unknown,
     /// Why is reported once, by the stage itself.
     Failed,
 }
@@ -101,6 +107,7 @@ impl Shared {
         let ended = progress.wait_for(|progress| !matches!(progress, Progress::Running)).await;
         match ended.as_deref() {
             Ok(Progress::Done(result)) => Ok(Arc::clone(result)),
+            Ok(Progress::Unknown) => Err(Error::WouldRun),
             Ok(Progress::Running | Progress::Failed) | Err(_) => Err(Error::Cancelled),
         }
     }
@@ -133,6 +140,7 @@ impl Shared {
         let result = self.steps(stage).await;
         let (progress, result) = match result {
             Ok(result) => (Progress::Done(Arc::new(result)), Ok(())),
+            Err(Error::WouldRun) => (Progress::Unknown, Ok(())),
             Err(error) => (Progress::Failed, Err(error)),
         };
         if let Some(published) = self.stages.get(&stage.id) {
@@ -142,11 +150,46 @@ impl Shared {
     }
 
     async fn steps(&self, stage: &Stage) -> Result<State, Error> {
-        let mut so_far = self.start(stage).await?;
-        for step in &stage.steps {
-            self.step(stage, step, &mut so_far).await.map_err(|error| error.in_step(step))?;
+        let mut so_far = match self.start(stage).await {
+            Err(Error::WouldRun) => return Err(self.would_run(&stage.steps, None).await),
+            started => started?,
+        };
+        for (index, step) in stage.steps.iter().enumerate() {
+            if self.request.goal == Goal::Plan && self.waits_for_unknown(step).await? {
+                return Err(self.would_run(&stage.steps[index..], None).await);
+            }
+            match self.step(stage, step, &mut so_far).await {
+                // Its own miss is reported already.
+                Err(Error::WouldRun) => {
+                    return Err(self.would_run(&stage.steps[index + 1..], Some(step.id)).await);
+                }
+                done => done.map_err(|error| error.in_step(step))?,
+            }
         }
         Ok(so_far)
+    }
+
+    /// Whether a step reads a stage that would run.
+    async fn waits_for_unknown(&self, step: &Step) -> Result<bool, Error> {
+        for stage in step.op.stages() {
+            match self.stage(stage).await {
+                Ok(_) => {}
+                Err(Error::WouldRun) => return Ok(true),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reports steps of a plan whose keys cannot be known, since what they stand on would have to run first.
+    async fn would_run(&self, steps: &[Step], mut before: Option<StepId>) -> Error {
+        for step in steps.iter().filter(|step| step.op != Op::Metadata) {
+            let reasons = vec![MissReason::Parent { step: before, first: None }];
+            let key = StepDigest([0; 32]);
+            self.reporter.send(BuildEvent::Missed { step: step.id, key, reasons }).await;
+            before = Some(step.id);
+        }
+        Error::WouldRun
     }
 
     async fn start(&self, stage: &Stage) -> Result<State, Error> {

@@ -17,7 +17,6 @@ use crate::Error;
 use crate::workers::{Hello, Replicator, Workers};
 
 /// Decides and acts while [`Dispatcher::run`] is polled.
-#[derive(Debug)]
 pub(crate) struct Dispatcher {
     pub(super) scheduler: Scheduler,
     started: Instant,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use farm_model::{LayerDigest, LeaseId, Scope, WorkerId};
-use farm_proto::{Agent, CoordinatorMessage, Outcome, RunTask, Task, TaskMountKind};
+use farm_proto::{Agent, CoordinatorMessage, Failure, Outcome, RunTask, Task, TaskMountKind};
 use farm_scheduler::Command;
 use farm_scheduler::command::BuildStep;
 
@@ -118,7 +118,9 @@ impl Dispatcher {
     fn give_up(&mut self, waiting: &[BuildStep], reason: &str) {
         let failure = waiting.first().and_then(|who| self.flight_of(*who)?.failure.clone());
         let error = match failure {
-            Some(failure) => Error::Worker(failure),
+            Some(failure) => {
+                Error::Worker(Failure { message: format!("{reason}: {}", failure.message), ..failure })
+            }
             None => Error::NoWorker(format!("{reason}; {}", self.workers.describe())),
         };
         for who in waiting {

@@ -64,6 +64,16 @@ impl Farm {
         Err(Error::LayerLost(incomplete))
     }
 
+    /// Has `layers` complete and `blobs` of them, or of others, here.
+    pub(crate) async fn ensure_bytes(
+        &self,
+        layers: &[LayerDigest],
+        blobs: &[BlobDigest],
+    ) -> Result<(), Error> {
+        self.ensure_layers(layers).await?;
+        self.ensure_blobs(blobs.to_vec(), layers).await
+    }
+
     /// Has every file of `tree` here, which was taken from `layers`.
     pub(crate) async fn ensure_files(&self, tree: &Tree, layers: &[LayerDigest]) -> Result<(), Error> {
         let (store, tree) = (self.store.clone(), tree.clone());
@@ -103,7 +113,6 @@ impl Workers {
 }
 
 /// Brings layers that only workers hold here, one after the other, while it is polled.
-#[derive(Debug)]
 pub(crate) struct Replicator {
     store: Store,
     workers: Arc<Workers>,

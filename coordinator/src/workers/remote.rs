@@ -5,7 +5,7 @@ use std::sync::Arc;
 use farm_model::{LeaseId, WorkerId};
 use farm_proto::WorkerMessage;
 use farm_proto::worker::Opening;
-use farm_transport::{Connection, Role, Stream};
+use farm_transport::{Connection, Stream};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -15,27 +15,26 @@ use crate::Error;
 use crate::build::Farm;
 
 /// Serves the worker at the other end until its connection is gone.
-pub(crate) async fn serve(farm: Arc<Farm>, connection: Connection) -> Result<(), Error> {
-    let peer = connection.peer();
-    if peer.role != Role::Worker {
-        return Err(Error::NotAllowed(format!("`{}` is no worker", peer.name)));
-    }
+pub(crate) async fn serve(farm: &Arc<Farm>, connection: Connection) {
     let caller = Arc::new(Caller {
-        worker: WorkerId(peer.name.clone()),
+        worker: WorkerId(connection.peer().name.clone()),
         connection: connection.clone(),
-        farm,
+        farm: Arc::clone(farm),
         in_session: Mutex::new(()),
     });
     let mut streams = JoinSet::new();
-    let ended = loop {
+    loop {
         tokio::select! {
             stream = connection.accept() => match stream {
                 Ok(Some(stream)) => {
                     let caller = Arc::clone(&caller);
                     streams.spawn(async move { caller.answer(stream).await });
                 }
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error.into()),
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::info!(worker = %caller.worker, %error, "a worker's connection is lost");
+                    break;
+                }
             },
             Some(ended) = streams.join_next() => {
                 if let Ok(Err(error)) = ended {
@@ -43,11 +42,10 @@ pub(crate) async fn serve(farm: Arc<Farm>, connection: Connection) -> Result<(),
                 }
             }
         }
-    };
+    }
     connection.close("the connection is over");
     // The session hears that its stream is gone, and says so to the dispatcher.
     while streams.join_next().await.is_some() {}
-    ended
 }
 
 /// A worker that opens streams.

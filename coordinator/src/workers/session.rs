@@ -3,11 +3,10 @@
 //! Output goes straight to the log of the flight under whose lease it comes, records into the store; the rest goes to the
 //! dispatcher. A session that ends, however it does, tells the dispatcher that its worker is gone.
 
-use std::sync::Arc;
-
 use farm_model::{DirectoryDigest, WorkerId};
 use farm_model::event::Blame;
-use farm_proto::{CoordinatorMessage, Failure, Made, Outcome, WorkerMessage};
+use farm_proto::message::Made;
+use farm_proto::{CoordinatorMessage, Failure, Outcome, WorkerMessage};
 use farm_store::Store;
 use farm_transport::Connection;
 use farm_tree::encoding::{decode, record_digest};
@@ -24,13 +23,25 @@ const MOST_WARNING: usize = 4096;
 
 /// Serves the worker in this process, which shares the store, until one of the channels closes.
 pub(crate) async fn local(
-    farm: Arc<Farm>,
+    farm: &Farm,
+    worker: WorkerId,
+    commands: mpsc::Sender<CoordinatorMessage>,
+    reports: mpsc::Receiver<WorkerMessage>,
+) {
+    let name = worker.clone();
+    if let Err(error) = converse(farm, worker, commands, reports).await {
+        tracing::error!(worker = %name, %error, "the session with the worker in this process ended early");
+    }
+}
+
+async fn converse(
+    farm: &Farm,
     worker: WorkerId,
     commands: mpsc::Sender<CoordinatorMessage>,
     mut reports: mpsc::Receiver<WorkerMessage>,
 ) -> Result<(), Error> {
     let Some(hello) = reports.recv().await else { return Ok(()) };
-    let (session, mut outbox) = Session::open(&farm, worker, None, hello).await?;
+    let (session, mut outbox) = Session::open(farm, worker, None, hello).await?;
     let speak = async {
         while let Some(message) = outbox.recv().await {
             if commands.send(message).await.is_err() {

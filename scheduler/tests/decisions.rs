@@ -1,4 +1,5 @@
 //! What the scheduler decides, one behaviour a test, through its public door only.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 #[path = "decisions/farm.rs"]
 mod farm;

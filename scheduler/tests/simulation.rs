@@ -3,6 +3,7 @@
 //!
 //! A seed that fails is printed. `FARM_SIMULATION_SEED=n` runs that one alone and prints what happened;
 //! `FARM_SIMULATION_SEEDS=n` runs more of them.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 #[path = "simulation/builds.rs"]
 mod builds;

@@ -45,6 +45,7 @@ pub(crate) enum Progress {
 }
 
 /// What an operation is like.
+#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Nature {
     /// Without a worker.

@@ -79,9 +79,9 @@ impl World {
         self.after(delay, Happening::ComesUp);
     }
 
-    pub(crate) fn come_up(&mut self) -> Result<(), String> {
+    pub(crate) fn come_up(&mut self) {
         if self.coordinator.scheduler.is_some() {
-            return Ok(());
+            return;
         }
         self.coordinator.epoch += 1;
         self.coordinator.scheduler = Some(Scheduler::new(Config::default(), self.coordinator.epoch));
@@ -89,7 +89,6 @@ impl World {
             let delay = self.random.within(10, 4_000);
             self.after(delay, Happening::Asks(index));
         }
-        Ok(())
     }
 
     pub(crate) fn ask(&mut self, index: usize) -> Result<(), String> {
@@ -212,20 +211,20 @@ impl World {
             Message::Holds(_) => Ok(()),
             Message::Finished { lease, report } => {
                 let event = Event::Finished { worker: worker.clone(), lease, verdict: report.verdict };
-                self.tell(event, Some((worker, lease, report)))
+                self.tell(event, Some(&(worker, lease, report)))
             }
         }
     }
 
     /// Tells the scheduler, performs what it decides, and looks whether everything holds.
-    fn tell(&mut self, event: Event, report: Option<(WorkerId, LeaseId, Report)>) -> Result<(), String> {
+    fn tell(&mut self, event: Event, report: Option<&(WorkerId, LeaseId, Report)>) -> Result<(), String> {
         let Some(scheduler) = &mut self.coordinator.scheduler else { return Ok(()) };
         scheduler.handle(Millis(self.now), event);
         let commands: Vec<Command> = std::iter::from_fn(|| scheduler.poll_command()).collect();
         for command in commands {
             self.trace.push(format!("{:>8} => {command:?}", self.now));
-            self.check_command(&command, report.as_ref())?;
-            self.perform(command, report.as_ref());
+            self.check_command(&command, report)?;
+            self.perform(command, report);
         }
         self.check_state()?;
         self.work_off()

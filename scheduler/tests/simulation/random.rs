@@ -1,4 +1,4 @@
-//! Pseudo-random numbers that a seed determines (SplitMix64: Steele, Lea and Flood, 2014).
+//! Pseudo-random numbers that a seed determines (`SplitMix64`: Steele, Lea and Flood, 2014).
 
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);

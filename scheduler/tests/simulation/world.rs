@@ -16,6 +16,9 @@ const CALM: u64 = 60_000;
 /// When everything has to be over.
 const END: u64 = 3_600_000;
 
+/// How long everything takes to come to rest after the last build.
+const REST: u64 = 60_000;
+
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Trouble {
@@ -64,6 +67,8 @@ pub(crate) struct World {
     pub(crate) coordinator: Coordinator,
     pub(crate) rules: Rules,
     pub(crate) trace: Vec<String>,
+    /// When a build was seen running last.
+    busy: u64,
     /// When what was said last in a session arrives, for what is said later arrives later.
     order: BTreeMap<(u64, Way), u64>,
 }
@@ -84,6 +89,7 @@ impl World {
             coordinator: Coordinator::new(),
             rules: Rules::default(),
             trace: Vec::new(),
+            busy: 0,
             order: BTreeMap::new(),
             random,
         };
@@ -152,7 +158,9 @@ impl World {
                 (_, None) => return Err("nothing will ever happen again".to_owned()),
             }
             let over = self.builds.iter().all(|build| build.phase == Phase::Ended);
-            if over && self.now > CALM + 60_000 {
+            if !over {
+                self.busy = self.now;
+            } else if self.now > CALM.max(self.busy) + REST {
                 return self.at_rest();
             }
             if self.now > END {
@@ -180,7 +188,7 @@ impl World {
             Happening::Computes { build, step, epoch } => return self.computed(build, step, epoch),
             Happening::Stores(layer) => self.store(layer),
             Happening::GoesDown => self.go_down(),
-            Happening::ComesUp => return self.come_up(),
+            Happening::ComesUp => self.come_up(),
         }
         Ok(())
     }

@@ -216,8 +216,10 @@ pub(crate) fn receive(socket: &UnixStream) -> io::Result<Message> {
     let mut fds = Vec::new();
     let mut head = [0; 8];
     receive_with(socket, &mut head, &mut fds)?;
-    let head = u64::from_le_bytes(head);
-    let (body, count) = ((head & u64::from(u32::MAX)) as usize, (head >> 32) as usize);
+    let [body, count] = [0, 4].map(|at| {
+        let length = head[at..].first_chunk().expect("the head holds two lengths");
+        u32::from_le_bytes(*length) as usize
+    });
     if body > MAX_BODY || count > MAX_FDS {
         return Err(io::ErrorKind::InvalidData.into());
     }

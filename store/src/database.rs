@@ -146,6 +146,15 @@ impl Database {
             .collect()
     }
 
+    /// Shows every row of a table, in key order, without holding them all.
+    pub(crate) fn each(&self, table: Table, visit: &mut VisitRow<'_>) -> Result<(), Error> {
+        for row in self.db.iterator_cf(self.family(table), IteratorMode::Start) {
+            let (key, value) = row.map_err(|error| Error::database("read", &self.path, error))?;
+            visit(&key, &value)?;
+        }
+        Ok(())
+    }
+
     /// Up to `limit` rows whose key starts with `prefix`, from the key `start` on.
     pub(crate) fn rows_from(
         &self,
@@ -184,6 +193,9 @@ impl Database {
         self.db.cf_handle(table.name()).expect("every table was opened as a column family")
     }
 }
+
+/// Is shown a key and its value.
+pub(crate) type VisitRow<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), Error> + 'a;
 
 /// A key and its value.
 pub(crate) type Row = (Box<[u8]>, Box<[u8]>);

@@ -16,6 +16,7 @@ use rustix::fs::{Mode, OFlags};
 use crate::Error;
 use crate::database::{Batch, Database, Table, Write, read_value, value};
 use crate::error::Context;
+use crate::packs::Packs;
 
 /// What kind of file a marker stands for; the numbers are on disk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,6 +24,8 @@ pub(crate) enum Kind {
     Blob = 0,
     Layer = 1,
     Oci = 2,
+    /// A range of a pack.
+    Pack = 3,
 }
 
 /// A marker: kind and key of the row that names the file.
@@ -47,6 +50,7 @@ impl Fresh {
             0 => Kind::Blob,
             1 => Kind::Layer,
             2 => Kind::Oci,
+            3 => Kind::Pack,
             _ => return None,
         };
         Some(Self::new(kind, key))
@@ -145,6 +149,16 @@ impl Durability {
         Ok(())
     }
 
+    /// Counts bytes that were written to a file whose marker exists.
+    pub(crate) fn grow(&self, bytes: u64) {
+        let mut pending = self.pending();
+        pending.bytes = pending.bytes.saturating_add(bytes);
+        if pending.bytes >= self.pace.bytes {
+            drop(pending);
+            self.wake.notify_all();
+        }
+    }
+
     /// Removes the markers of `files` in `batch`: the files are gone.
     pub(crate) fn forget(batch: &mut Batch<'_>, files: &[Fresh]) {
         for fresh in files {
@@ -153,9 +167,10 @@ impl Durability {
     }
 
     /// Makes everything that was recorded before this call survive a power cut.
-    pub(crate) fn sync(&self, database: &Database) -> Result<(), Error> {
+    pub(crate) fn sync(&self, database: &Database, packs: &Packs) -> Result<(), Error> {
         let _turn = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let (files, bytes) = {
+            let _gate = packs.cut();
             let mut pending = self.pending();
             pending.since = None;
             (mem::take(&mut pending.files), mem::take(&mut pending.bytes))

@@ -27,6 +27,7 @@ mod layout;
 mod lock;
 mod materialise;
 mod oci;
+mod packs;
 mod prune;
 mod reading;
 mod recovery;
@@ -38,6 +39,7 @@ mod store;
 mod trash;
 mod trees;
 mod usage;
+mod uses;
 mod work;
 
 pub use builds::Sync;

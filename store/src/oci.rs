@@ -16,6 +16,7 @@ use crate::durability::{Durability, Fresh, Kind};
 use crate::error::Context;
 use crate::layout::Draft;
 use crate::steps::{decode_layer, encode_layer};
+use crate::work::Thing;
 use crate::{Error, Store};
 
 const BUFFER_BYTES: usize = 128 << 10;
@@ -51,10 +52,12 @@ pub struct OciWriter {
 impl Store {
     /// The size of an OCI blob, when it is here.
     pub fn has_oci_blob(&self, digest: &OciDigest) -> Result<Option<u64>, Error> {
+        self.core.touched.touch(Thing::Oci, &digest.0);
         let Some(row) = self.core.database.get(Table::OciBlobs, &digest.0)? else {
             return Ok(None);
         };
         let size = read_value(Table::OciBlobs, &row, Decoder::u64)?;
+        self.oci_used(digest)?;
         let path = self.core.layout.oci(digest);
         if fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.len() == size) {
             return Ok(Some(size));
@@ -138,6 +141,7 @@ impl Store {
             return Ok(None);
         };
         let layer = read_value(Table::BaseLayers, &row, decode_layer)?;
+        self.layer_used(&layer.digest)?;
         Ok(self.is_complete(&layer.digest)?.then_some(layer))
     }
 

@@ -10,6 +10,7 @@ use farm_model::result::LayerRef;
 use farm_model::{ContentDigest, LayerDigest, Scope, StepDigest, StepResult, Usage};
 
 use crate::database::{Table, Write, read_value, value};
+use crate::work::Thing;
 use crate::{Error, Store};
 
 /// The layer that came first for a content.
@@ -65,8 +66,15 @@ impl Store {
 
     /// The recorded result of `step`, wherever its layer's bytes are.
     pub fn step_record(&self, scope: &Scope, step: &StepDigest) -> Result<Option<StepResult>, Error> {
-        let row = self.core.database.get(Table::Steps, &step_key(scope, step))?;
-        row.map(|row| read_value(Table::Steps, &row, decode_result)).transpose()
+        let Some(row) = self.core.database.get(Table::Steps, &step_key(scope, step))? else {
+            return Ok(None);
+        };
+        let result = read_value(Table::Steps, &row, decode_result)?;
+        if let Some(layer) = &result.layer {
+            self.core.touched.touch(Thing::Layer, layer.digest.as_bytes());
+            self.layer_used(&layer.digest)?;
+        }
+        Ok(Some(result))
     }
 
     /// Records the result of `step` with its key's preimage. The layer must be complete.
@@ -120,6 +128,7 @@ impl Store {
             row.raw(record.step.as_bytes());
             batch.put(Table::Families, &family_key(record.scope, family), row.as_bytes());
         }
+        let _turn = self.core.steps.lock().unwrap_or_else(PoisonError::into_inner);
         batch.write(Write::Lazy)
     }
 

@@ -13,6 +13,9 @@ use crate::directories::Directories;
 use crate::durability::{Chore, Durability, Pace, boot_id};
 use crate::layout::{Layout, make_directory};
 use crate::lock::Lock;
+use crate::packs::Packs;
+use crate::uses::Uses;
+use crate::work::Touched;
 use crate::{Error, recovery, trash};
 
 const GENERATION: &[u8] = b"generation";
@@ -86,7 +89,7 @@ impl Store {
 
     /// Makes everything that was stored before this call survive a power cut. Also done in the background.
     pub fn sync(&self) -> Result<(), Error> {
-        self.core.durability.sync(&self.core.database)
+        self.core.sync()
     }
 
     /// Moves `path`, which is on the store's file system, to where it is deleted in the background.
@@ -103,7 +106,14 @@ pub(crate) struct Core {
     pub(crate) durability: Durability,
     pub(crate) directories: Directories,
     pub(crate) records: RecordCache,
+    pub(crate) packs: Packs,
     pub(crate) layout: Layout,
+    pub(crate) touched: Touched,
+    pub(crate) uses: Uses,
+    /// Held by the one prune that runs.
+    pub(crate) pruning: Mutex<()>,
+    /// Held while a step's record is written, or one that lost its layer is dropped.
+    pub(crate) steps: Mutex<()>,
     /// Held while a canonical layer is looked up and put.
     pub(crate) canonical: Mutex<()>,
     /// Held while the epoch is raised.
@@ -133,10 +143,19 @@ impl Core {
             canonical: Mutex::default(),
             epoch: Mutex::default(),
             generation: Mutex::new(generation),
+            packs: Packs::open(layout.packs())?,
             layout,
+            touched: Touched::default(),
+            uses: Uses::default(),
+            pruning: Mutex::default(),
+            steps: Mutex::default(),
             database,
             _lock: lock,
         })
+    }
+
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        self.durability.sync(&self.database, &self.packs)
     }
 
     /// The number of times that bytes were lost.
@@ -192,7 +211,7 @@ impl Drop for Closer {
             // A panic there was already reported by the thread itself.
             let _panicked = thread.join();
         }
-        let closed = self.core.durability.sync(&self.core.database);
+        let closed = self.core.sync();
         let boot = self.core.durability.boot().as_bytes();
         let closed = closed.and_then(|()| self.core.database.put(Table::Meta, CLEAN, boot));
         if let Err(error) = closed {
@@ -207,7 +226,7 @@ fn run_chores(core: &Core) {
             Chore::Stop => return,
             Chore::EmptyTrash => trash::empty(&core.layout.trash()),
             Chore::Sync => {
-                if let Err(error) = core.durability.sync(&core.database) {
+                if let Err(error) = core.sync() {
                     tracing::warn!(%error, "cannot sync the store");
                 }
             }

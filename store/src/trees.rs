@@ -10,6 +10,7 @@ use farm_tree::encoding::{decode, record_digest, seal};
 use farm_tree::{Directory, DirectoryRef, Entries, Entry, File, Node, Records, Tree};
 
 use crate::database::{Table, read_value, value};
+use crate::work::Thing;
 use crate::{Error, Store, handles};
 
 /// More names than any layer has; a tree that shares records with itself could claim any number.
@@ -17,6 +18,34 @@ const MAX_ENTRIES: u64 = 50_000_000;
 
 impl Records for Store {
     fn entries(&self, digest: DirectoryDigest) -> Result<Arc<Entries>, farm_tree::Error> {
+        if digest == DirectoryRef::empty().digest {
+            return Ok(Arc::default());
+        }
+        self.core.touched.touch(Thing::Record, digest.as_bytes());
+        self.untouched_entries(digest)
+    }
+
+    fn put(&self, entries: Entries) -> Result<DirectoryRef, farm_tree::Error> {
+        let (name, bytes) = seal(&entries);
+        self.core.touched.touch(Thing::Record, name.digest.as_bytes());
+        if name != DirectoryRef::empty() && self.core.records.get(&name.digest).is_none() {
+            self.keep_record(&name.digest, &bytes).map_err(foreign)?;
+            self.core.records.insert(name.digest, Arc::new(entries));
+        }
+        Ok(name)
+    }
+}
+
+fn foreign(error: Error) -> farm_tree::Error {
+    farm_tree::Error::Store(Box::new(error))
+}
+
+impl Store {
+    /// As [`Records::entries`], for a look that keeps nothing alive: below a layer that is kept as a whole.
+    pub(crate) fn untouched_entries(
+        &self,
+        digest: DirectoryDigest,
+    ) -> Result<Arc<Entries>, farm_tree::Error> {
         if digest == DirectoryRef::empty().digest {
             return Ok(Arc::default());
         }
@@ -31,21 +60,6 @@ impl Records for Store {
         Ok(entries)
     }
 
-    fn put(&self, entries: Entries) -> Result<DirectoryRef, farm_tree::Error> {
-        let (name, bytes) = seal(&entries);
-        if name != DirectoryRef::empty() && self.core.records.get(&name.digest).is_none() {
-            self.keep_record(&name.digest, &bytes).map_err(foreign)?;
-            self.core.records.insert(name.digest, Arc::new(entries));
-        }
-        Ok(name)
-    }
-}
-
-fn foreign(error: Error) -> farm_tree::Error {
-    farm_tree::Error::Store(Box::new(error))
-}
-
-impl Store {
     /// The written encoding of a directory record, for sending it to another machine.
     pub fn record_bytes(&self, digest: &DirectoryDigest) -> Result<Option<Vec<u8>>, Error> {
         let Some(mut row) = self.core.database.get(Table::Records, digest.as_bytes())? else {
@@ -60,6 +74,7 @@ impl Store {
     /// Keeps a directory record that came from another machine, after checking digest and form. Says whether it was
     /// what it should be; if not, nothing is kept.
     pub fn put_record_bytes(&self, digest: &DirectoryDigest, bytes: &[u8]) -> Result<bool, Error> {
+        self.core.touched.touch(Thing::Record, digest.as_bytes());
         if record_digest(bytes) != *digest || decode(bytes).is_err() {
             return Ok(false);
         }
@@ -69,6 +84,7 @@ impl Store {
 
     /// Whether a directory record is here.
     pub fn has_record(&self, digest: &DirectoryDigest) -> Result<bool, Error> {
+        self.core.touched.touch(Thing::Record, digest.as_bytes());
         Ok(*digest == DirectoryRef::empty().digest
             || self.core.database.has(Table::Records, digest.as_bytes())?)
     }
@@ -85,6 +101,7 @@ impl Store {
     /// Keeps a tree whose records are in the store; its bytes may come later or never.
     pub fn put_tree(&self, tree: &Tree) -> Result<LayerRef, Error> {
         let layer = tree.layer_ref();
+        self.core.touched.touch(Thing::Layer, layer.digest.as_bytes());
         if !self.core.database.has(Table::Trees, layer.digest.as_bytes())? {
             self.entries(tree.root.record.digest)?;
             let (key, row) = tree_row(&layer.digest, tree);
@@ -95,6 +112,12 @@ impl Store {
 
     /// The tree of a layer.
     pub fn tree(&self, layer: &LayerDigest) -> Result<Option<Tree>, Error> {
+        self.core.touched.touch(Thing::Layer, layer.as_bytes());
+        self.untouched_tree(layer)
+    }
+
+    /// As [`Store::tree`], for a look that keeps nothing alive.
+    pub(crate) fn untouched_tree(&self, layer: &LayerDigest) -> Result<Option<Tree>, Error> {
         let Some(row) = self.core.database.get(Table::Trees, layer.as_bytes())? else {
             return Ok(None);
         };
@@ -229,7 +252,7 @@ impl Store {
             if !seen.insert(digest) {
                 continue;
             }
-            for entry in self.entries(digest)?.values() {
+            for entry in self.untouched_entries(digest)?.values() {
                 match entry {
                     Entry::Node(Node::Directory(directory)) => open.push(directory.record.digest),
                     Entry::Node(Node::File(file)) => {
@@ -249,7 +272,7 @@ impl Store {
         let mut open = vec![(Vec::new(), tree.root.clone())];
         let mut count = 0u64;
         while let Some((path, directory)) = open.pop() {
-            let entries = self.entries(directory.record.digest)?;
+            let entries = self.untouched_entries(directory.record.digest)?;
             count = count.saturating_add(entries.len() as u64);
             if path.len() > handles::MAX_PATH {
                 return Err(Error::PathTooLong { limit: handles::MAX_PATH });

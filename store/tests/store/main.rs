@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::large_stack_arrays, reason = "these are tests")]
 
 mod blobs;
+mod builds;
 mod durability;
 mod layers;
 mod locking;

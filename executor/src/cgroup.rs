@@ -263,8 +263,9 @@ impl Group {
     }
 
     /// Keeps the last reading of the meter; called when all processes are gone.
-    pub(crate) fn end_meter(&self) {
-        self.meter.end();
+    pub(crate) fn end_meter(&mut self) {
+        // Let go of, as another attempt of the same container may use it by now.
+        std::mem::take(&mut self.meter).end();
     }
 
     /// What the container is to see of this.
@@ -299,7 +300,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.meter.end();
+        self.end_meter();
         for path in &self.owned {
             if fs::remove_dir(path).is_err() {
                 kill_all(path);

@@ -81,7 +81,7 @@ impl Native {
         }
         let running = prepared.send(container, cell)?;
         let deadline = container.limits.timeout.map(|timeout| started + timeout);
-        let (ended, group) = running.watch(output, cancel, deadline)?;
+        let (ended, mut group) = running.watch(output, cancel, deadline)?;
         group.end_meter();
         let outcome = ended.outcome(&group, started, output);
         self.supply.remove(group);

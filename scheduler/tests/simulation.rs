@@ -9,6 +9,8 @@
 mod builds;
 #[path = "simulation/coordinator.rs"]
 mod coordinator;
+#[path = "simulation/driver.rs"]
+mod driver;
 #[path = "simulation/machines.rs"]
 mod machines;
 #[path = "simulation/random.rs"]

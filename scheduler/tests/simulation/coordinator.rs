@@ -1,12 +1,12 @@
-//! The simulated coordinator: drives builds, tells the scheduler, performs what it decides.
+//! The simulated coordinator: hears machines, tells the scheduler, performs what it decides.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use farm_model::{BuildId, LayerDigest, LeaseId, Scope, StepDigest, StepId, WorkerId};
-use farm_scheduler::command::BuildStep;
-use farm_scheduler::{Command, Config, Event, Millis, Scheduler, Verdict};
+use farm_model::{LayerDigest, LeaseId, Scope, StepDigest, WorkerId};
+use farm_scheduler::{Command, Config, Event, Millis, Scheduler};
 
-use crate::builds::{Phase, Progress, nature, output};
+use crate::builds::{Phase, nature};
+use crate::driver::Todo;
 use crate::machines::{Message, Order, Report, Task};
 use crate::world::{Happening, World};
 
@@ -17,17 +17,9 @@ pub(crate) struct Coordinator {
     present: BTreeMap<usize, u64>,
     holdings: BTreeMap<usize, BTreeSet<LayerDigest>>,
     /// Survive restarts.
-    records: BTreeMap<(Scope, StepDigest), LayerDigest>,
+    pub(crate) records: BTreeMap<(Scope, StepDigest), LayerDigest>,
     pub(crate) stored: BTreeSet<LayerDigest>,
-    todo: VecDeque<Todo>,
-}
-
-/// What is to be done once the scheduler's decisions are performed.
-enum Todo {
-    Advance(usize),
-    Ready(usize, usize),
-    Settle(usize, usize),
-    End(usize),
+    pub(crate) todo: VecDeque<Todo>,
 }
 
 impl Coordinator {
@@ -47,7 +39,7 @@ impl Coordinator {
         Some(self.scheduler.as_ref()?.poll_timeout()?.0)
     }
 
-    fn is_available(&self, layer: &LayerDigest) -> bool {
+    pub(crate) fn is_available(&self, layer: &LayerDigest) -> bool {
         self.stored.contains(layer) || self.holdings.values().any(|held| held.contains(layer))
     }
 }
@@ -89,56 +81,6 @@ impl World {
             let delay = self.random.within(10, 4_000);
             self.after(delay, Happening::Asks(index));
         }
-    }
-
-    pub(crate) fn ask(&mut self, index: usize) -> Result<(), String> {
-        let build = &mut self.builds[index];
-        if build.phase != Phase::Away || self.coordinator.scheduler.is_none() {
-            return Ok(());
-        }
-        build.phase = Phase::Running;
-        for step in &mut build.steps {
-            step.progress = Progress::Pending;
-        }
-        let event =
-            Event::BuildStarted { build: build.id, scope: build.scope.clone(), steps: build.shapes() };
-        self.coordinator.todo.push_back(Todo::Advance(index));
-        self.tell(event, None)
-    }
-
-    pub(crate) fn leave(&mut self, index: usize) -> Result<(), String> {
-        match self.builds[index].phase {
-            Phase::Running => {
-                self.coordinator.todo.push_back(Todo::End(index));
-                self.work_off()
-            }
-            Phase::Away => {
-                self.builds[index].phase = Phase::Ended;
-                Ok(())
-            }
-            Phase::Ended => Ok(()),
-        }
-    }
-
-    pub(crate) fn computed(&mut self, index: usize, step: StepId, epoch: u64) -> Result<(), String> {
-        let build = &mut self.builds[index];
-        let position = build.position(step);
-        if build.phase != Phase::Running
-            || self.coordinator.epoch != epoch
-            || build.steps[position].progress != Progress::Computing
-        {
-            return Ok(());
-        }
-        let Some(work) = build.work(position) else {
-            build.steps[position].progress = Progress::Pending;
-            return Ok(());
-        };
-        let layer = output(&work.key);
-        self.coordinator.records.insert((build.scope.clone(), work.key), layer);
-        self.coordinator.stored.insert(layer);
-        build.steps[position].progress = Progress::Done(layer);
-        self.coordinator.todo.push_back(Todo::Settle(index, position));
-        self.work_off()
     }
 
     /// A layer reaches the coordinator's own store, if it still exists.
@@ -217,7 +159,11 @@ impl World {
     }
 
     /// Tells the scheduler, performs what it decides, and looks whether everything holds.
-    fn tell(&mut self, event: Event, report: Option<&(WorkerId, LeaseId, Report)>) -> Result<(), String> {
+    pub(crate) fn tell(
+        &mut self,
+        event: Event,
+        report: Option<&(WorkerId, LeaseId, Report)>,
+    ) -> Result<(), String> {
         let Some(scheduler) = &mut self.coordinator.scheduler else { return Ok(()) };
         scheduler.handle(Millis(self.now), event);
         let commands: Vec<Command> = std::iter::from_fn(|| scheduler.poll_command()).collect();
@@ -265,110 +211,6 @@ impl World {
         }
     }
 
-    fn deliver(&mut self, waiting: BuildStep, verdict: Verdict, lost: bool) {
-        let (index, step) = self.find(waiting);
-        let build = &mut self.builds[index];
-        let Progress::Waiting(key) = build.steps[step].progress else { return };
-        if let Verdict::Succeeded { .. } = verdict {
-            self.coordinator.records.insert((build.scope.clone(), key), output(&key));
-            build.steps[step].progress = Progress::Done(output(&key));
-            self.coordinator.todo.push_back(Todo::Advance(index));
-            return;
-        }
-        build.steps[step].progress = Progress::Pending;
-        build.repeats += 1;
-        if !lost || build.repeats > 50 {
-            self.coordinator.todo.push_back(Todo::End(index));
-            return;
-        }
-        self.repeat_what_is_lost(index);
-        self.coordinator.todo.push_back(Todo::Advance(index));
-    }
-
-    fn repeat_what_is_lost(&mut self, index: usize) {
-        for step in &mut self.builds[index].steps {
-            if let Progress::Done(layer) = step.progress
-                && !self.coordinator.is_available(&layer)
-            {
-                step.progress = Progress::Pending;
-            }
-        }
-    }
-
-    fn work_off(&mut self) -> Result<(), String> {
-        while let Some(todo) = self.coordinator.todo.pop_front() {
-            match todo {
-                Todo::Advance(index) => self.advance(index),
-                Todo::Ready(index, step) => {
-                    let build = &mut self.builds[index];
-                    let pending =
-                        build.phase == Phase::Running && build.steps[step].progress == Progress::Pending;
-                    if let Some(work) = build.work(step).filter(|_| pending) {
-                        let event = Event::StepReady { build: build.id, step: build.steps[step].id, work };
-                        let Event::StepReady { work, .. } = &event else { unreachable!() };
-                        build.steps[step].progress = Progress::Waiting(work.key);
-                        build.steps[step].asked = Some(work.clone());
-                        self.tell(event, None)?;
-                    }
-                }
-                Todo::Settle(index, step) => {
-                    let build = &self.builds[index];
-                    let event =
-                        Event::StepSettled { build: build.id, step: build.steps[step].id, took: Millis(1) };
-                    self.coordinator.todo.push_back(Todo::Advance(index));
-                    self.tell(event, None)?;
-                }
-                Todo::End(index) => {
-                    if self.builds[index].phase == Phase::Running {
-                        self.builds[index].phase = Phase::Ended;
-                        for step in &mut self.builds[index].steps {
-                            step.progress = Progress::Pending;
-                        }
-                        self.tell(Event::BuildEnded { build: self.builds[index].id }, None)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks what a build can do next.
-    fn advance(&mut self, index: usize) {
-        if self.builds[index].phase != Phase::Running {
-            return;
-        }
-        for step in 0..self.builds[index].steps.len() {
-            let build = &self.builds[index];
-            if build.steps[step].progress != Progress::Pending {
-                continue;
-            }
-            let Some(work) = build.work(step) else { continue };
-            let record = self.coordinator.records.get(&(build.scope.clone(), work.key)).copied();
-            if let Some(layer) = record.filter(|layer| self.coordinator.is_available(layer)) {
-                self.builds[index].steps[step].progress = Progress::Done(layer);
-                self.coordinator.todo.push_back(Todo::Settle(index, step));
-            } else if nature(build.steps[step].operation).computed {
-                let (id, epoch) = (build.steps[step].id, self.coordinator.epoch);
-                self.builds[index].steps[step].progress = Progress::Computing;
-                let delay = self.random.within(1, 30);
-                self.after(delay, Happening::Computes { build: index, step: id, epoch });
-            } else {
-                self.coordinator.todo.push_back(Todo::Ready(index, step));
-            }
-        }
-        let steps = &self.builds[index].steps;
-        if steps.iter().all(|step| matches!(step.progress, Progress::Done(_))) {
-            self.repeat_what_is_lost(index);
-            let steps = &self.builds[index].steps;
-            let next = if steps.iter().all(|step| matches!(step.progress, Progress::Done(_))) {
-                Todo::End(index)
-            } else {
-                Todo::Advance(index)
-            };
-            self.coordinator.todo.push_back(next);
-        }
-    }
-
     fn send(&mut self, worker: &WorkerId, order: Order) {
         let machine = self.machines.iter().position(|machine| machine.id == *worker);
         if let Some(machine) = machine
@@ -376,14 +218,5 @@ impl World {
         {
             self.order(machine, session, order);
         }
-    }
-
-    fn index(&self, build: BuildId) -> usize {
-        self.builds.iter().position(|other| other.id == build).expect("a build of this world")
-    }
-
-    pub(crate) fn find(&self, step: BuildStep) -> (usize, usize) {
-        let index = self.index(step.0);
-        (index, self.builds[index].position(step.1))
     }
 }

@@ -53,7 +53,7 @@ async fn serve(arguments: &Arguments) -> Result<(), Failure> {
     let store = tokio::task::spawn_blocking(parts::open_store);
     let store = store.await.map_err(|panic| Failure::internal(panic.to_string()))??;
     let coordinator = parts::coordinator(store.clone(), &config, Paths::Refused)?;
-    progress::complain(&format!("coordinator ready on {}", endpoint.local_address()));
+    progress::complain(&format!("coordinator ready on {}", parts::local_address(&endpoint)?));
     tokio::select! {
         () = coordinator.serve(endpoint) => {}
         () = interrupts.requested() => {}

@@ -171,3 +171,8 @@ pub(crate) fn bind(
     farm_transport::Endpoint::bind(address, credentials)
         .map_err(|error| Failure::environment(format!("cannot listen on `{address}`: {}", chain(&error))))
 }
+
+/// Where an endpoint listens.
+pub(crate) fn local_address(endpoint: &farm_transport::Endpoint) -> Result<SocketAddr, Failure> {
+    endpoint.local_address().map_err(|error| Failure::environment(chain(&error)))
+}

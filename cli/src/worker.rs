@@ -58,16 +58,17 @@ async fn serve(arguments: &Arguments) -> Result<(), Failure> {
     let credentials = parts::credentials(&parts::certificates(arguments.certificates.as_deref())?)?;
     let coordinator = connection::resolve(&arguments.coordinator)?;
     let endpoint = parts::bind(arguments.listen, &credentials)?;
+    let listening = parts::local_address(&endpoint)?;
     let address = match &arguments.advertise {
         Some(address) => Some(address.clone()),
-        None => advertised(endpoint.local_address(), coordinator),
+        None => advertised(listening, coordinator),
     };
     let store = tokio::task::spawn_blocking(parts::open_store);
     let executor = tokio::task::spawn_blocking(parts::open_executor);
     let store = store.await.map_err(|panic| Failure::internal(panic.to_string()))??;
     let executor = executor.await.map_err(|panic| Failure::internal(panic.to_string()))??;
     let worker = parts::worker(&store, executor, &config, address);
-    progress::complain(&format!("worker ready on {}, working for {coordinator}", endpoint.local_address()));
+    progress::complain(&format!("worker ready on {listening}, working for {coordinator}"));
     let stop = async { interrupts.requested().await };
     worker.serve_remote(endpoint, coordinator, stop).await;
     match tokio::task::spawn_blocking(move || store.sync()).await {

@@ -60,7 +60,7 @@ async fn run(config: &Config) -> Result<(), Failure> {
     let coordinator = parts::coordinator(store.clone(), config, Paths::Honoured)?;
     let mut worker = parts::join(&coordinator, worker, WorkerId(WORKER.to_owned()));
     let endpoint = parts::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), &credentials)?;
-    announce(endpoint.local_address())?;
+    announce(parts::local_address(&endpoint)?)?;
     let idle_exit = config.idle_exit.map_or(DEFAULT_IDLE_EXIT, Duration::from_secs);
     tokio::select! {
         () = coordinator.serve(endpoint) => {}

@@ -68,7 +68,7 @@ impl Outputs<'_> {
     /// What only workers hold is needed here from now on.
     async fn bring_bytes(self) -> Result<(), Error> {
         let layers: Vec<_> = self.finished.image.layers.iter().map(|layer| layer.layer().digest).collect();
-        self.farm.ensure_bytes(&layers, &[]).await
+        self.farm.ensure_layers(&layers).await
     }
 
     async fn content(

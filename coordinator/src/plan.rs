@@ -15,7 +15,7 @@ use crate::base::Known;
 use crate::{Error, Request, base};
 
 /// A build that is ready to run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) graph: BuildGraph,
     /// What is known of the source images; those that only `COPY` reads are resolved later.

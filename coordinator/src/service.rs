@@ -7,6 +7,8 @@ mod client;
 mod follow;
 mod status;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

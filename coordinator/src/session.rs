@@ -158,8 +158,7 @@ impl Session {
         loop {
             match self.open_once(ask).await {
                 Ok(stream) => return Ok(stream),
-                Err(Error::Transport(error)) => self.again(error).await?,
-                Err(error) => return Err(error),
+                Err(error) => self.again(error).await?,
             }
         }
     }
@@ -199,7 +198,7 @@ impl Session {
 
     async fn answer_once(&self, ask: &Ask) -> Result<Answer, Error> {
         let (mut sender, mut receiver) = self.open_once(ask).await?;
-        sender.finish().await?;
+        sender.finish()?;
         receiver.receive().await?.ok_or_else(|| Error::ClientConfused(asked(ask)))
     }
 

@@ -71,9 +71,15 @@ impl History {
         Ok(log::handful(from, events.into_iter().map(|(_, event)| Arc::from(event))))
     }
 
+    /// How many events the log of `build` has.
+    pub(crate) async fn count(&self, build: BuildId) -> Result<u64, Error> {
+        let store = self.store.clone();
+        blocking(move || Ok(store.event_count(&build)?)).await
+    }
+
     /// Whether there is a log of `build`.
     pub(crate) async fn is_known(&self, build: BuildId) -> Result<bool, Error> {
-        Ok(!self.read(build, 0).await?.is_empty())
+        Ok(self.count(build).await? > 0)
     }
 
     /// The whole log of `build` so far; none when there is none.

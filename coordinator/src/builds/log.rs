@@ -36,6 +36,8 @@ pub(crate) struct Log {
     /// Time in the log when `since` was taken.
     offset: u64,
     since: Instant,
+    /// How many events there were when the build was taken up again.
+    resumed_at: u64,
     state: Mutex<State>,
     length: watch::Sender<Length>,
     stored: watch::Sender<u64>,
@@ -81,6 +83,7 @@ impl Log {
 
     /// Goes on with a log that was interrupted; `offset` is the time since the build's start.
     pub(crate) fn after(history: History, build: BuildId, past: Past, offset: u64) -> Self {
+        let resumed_at = past.events;
         let state = State {
             first: past.events,
             events: VecDeque::new(),
@@ -94,9 +97,10 @@ impl Log {
             history,
             offset: offset.max(past.last_at),
             since: Instant::now(),
+            resumed_at,
             state: Mutex::new(state),
-            length: watch::Sender::new(Length { events: past.events, is_over: false }),
-            stored: watch::Sender::new(past.events),
+            length: watch::Sender::new(Length { events: resumed_at, is_over: false }),
+            stored: watch::Sender::new(resumed_at),
             writing: tokio::sync::Mutex::default(),
             wake: Notify::new(),
         }
@@ -105,6 +109,11 @@ impl Log {
     /// Whose log it is.
     pub(crate) fn build(&self) -> BuildId {
         self.build
+    }
+
+    /// The position from which on the build was taken up again; 0 when it never was.
+    pub(crate) fn resumed_at(&self) -> u64 {
+        self.resumed_at
     }
 
     /// What a list says of the build.

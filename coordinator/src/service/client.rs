@@ -87,7 +87,7 @@ async fn reply(service: &Service, request: Request) -> Result<Reply, Error> {
         Request::Images => images::list(farm).await,
         Request::Inspect { image } => images::inspect(farm, &image).await,
         Request::Tag { image, name } => images::tag(farm, &image, &name).await,
-        Request::Remove { images } => images::remove(farm, &images).await,
+        Request::Remove { images } => images::remove(farm, images).await,
         Request::DiskUsage => disk::usage(farm).await,
         Request::Prune(request) => {
             let _busy = farm.builds.occupy();

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use farm_model::BuildId;
+use farm_model::event::encoding;
+use farm_model::{BuildEvent, BuildId};
 use farm_proto::client::{BuildRequest, Interest, Reply, Request};
 use farm_transport::{Connection, Receiver, Sender, Stream};
 
@@ -114,7 +115,7 @@ async fn send_log(log: &Log, from: u64, sender: &mut Sender) -> Result<(), Error
             sender.finish()?;
             return Ok(());
         }
-        from = send_events(events, from, sender).await?;
+        from = send_events(events, from, log.resumed_at(), sender).await?;
     }
 }
 
@@ -125,13 +126,13 @@ async fn replay(service: &Service, build: BuildId, from: u64, sender: &mut Sende
         if !history.is_known(build).await? {
             return Err(Error::NoBuild(build));
         }
-        let mut from = from;
+        let (mut from, last) = (from, history.count(build).await?.saturating_sub(1));
         loop {
             let events = history.read(build, from).await?;
             if events.is_empty() {
                 return Ok(());
             }
-            from = send_events(events, from, sender).await?;
+            from = send_events(events, from, last, sender).await?;
         }
     };
     if let Err(error) = result.await {
@@ -139,14 +140,27 @@ async fn replay(service: &Service, build: BuildId, from: u64, sender: &mut Sende
     }
 }
 
-/// Sends events, and gives the position after the last.
-async fn send_events(events: Vec<Numbered>, from: u64, sender: &mut Sender) -> Result<u64, Error> {
+/// Sends events, and gives the position after the last. An end before the position `resumed` was none.
+async fn send_events(
+    events: Vec<Numbered>,
+    from: u64,
+    resumed: u64,
+    sender: &mut Sender,
+) -> Result<u64, Error> {
     let mut next = from;
     for (sequence, recorded) in events {
-        sender.send(&Reply::Event { sequence, recorded: recorded.to_vec() }).await?;
         next = sequence.saturating_add(1);
+        if sequence < resumed && is_end(&recorded) {
+            continue;
+        }
+        sender.send(&Reply::Event { sequence, recorded: recorded.to_vec() }).await?;
     }
     Ok(next)
+}
+
+/// Whether an event says that the build has ended.
+fn is_end(recorded: &[u8]) -> bool {
+    encoding::decode(recorded).is_ok_and(|recorded| matches!(recorded.event, BuildEvent::Ended(_)))
 }
 
 async fn refuse(error: &Error, sender: &mut Sender) {

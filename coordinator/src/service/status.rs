@@ -13,7 +13,7 @@ pub(super) fn status(farm: &Farm) -> Status {
         running_builds: u32::try_from(farm.builds.count()).unwrap_or(u32::MAX),
         state: farm.store.root().display().to_string(),
         resident_bytes: resident_bytes().unwrap_or_default(),
-        workers: farm.dispatch.workers().status(),
+        workers: farm.dispatch.statuses(),
     }
 }
 

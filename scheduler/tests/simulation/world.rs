@@ -200,6 +200,12 @@ impl World {
         let repeatable = !matches!(message, Message::Hello { .. });
         if troubled && repeatable && self.random.chance(50) {
             let delay = self.random.within(1, 20_000);
+            // Now and then a machine reports what another was granted.
+            let forged = matches!(message, Message::Finished { .. }) && self.random.chance(500);
+            let others = self.machines.len() as u64;
+            let machine =
+                if forged { usize::try_from(self.random.within(0, others)).unwrap() } else { machine };
+            let delay = if forged { 0 } else { delay };
             let late = Happening::Hears { machine, session, message: message.clone(), late: true };
             self.after(delay, late);
         }

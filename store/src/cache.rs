@@ -38,6 +38,12 @@ impl RecordCache {
         self.lock().insert(digest, entries);
     }
 
+    pub(crate) fn remove(&self, digest: &DirectoryDigest) {
+        let mut generations = self.lock();
+        generations.young.remove(digest);
+        generations.old.remove(digest);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Generations> {
         self.generations.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -259,7 +259,7 @@ impl Store {
     }
 
     /// Visits every file of `tree` that has bytes, with its path.
-    fn each_blob(&self, tree: &Tree, visit: &mut VisitBlob<'_>) -> Result<(), Error> {
+    pub(crate) fn each_blob(&self, tree: &Tree, visit: &mut VisitBlob<'_>) -> Result<(), Error> {
         self.each_directory(tree, &mut |path, _, entries| {
             for (name, entry) in entries {
                 if let Entry::Node(Node::File(file)) = entry
@@ -274,7 +274,7 @@ impl Store {
 }
 
 /// Is shown the path of a file and its bytes' digest.
-type VisitBlob<'a> = dyn FnMut(&[u8], &BlobDigest) -> Result<(), Error> + 'a;
+pub(crate) type VisitBlob<'a> = dyn FnMut(&[u8], &BlobDigest) -> Result<(), Error> + 'a;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Saved {

@@ -5,6 +5,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
 use std::path::PathBuf;
+use std::sync::PoisonError;
 
 use farm_model::encoding::{Decoder, Encoder};
 use farm_model::result::LayerRef;
@@ -152,6 +153,7 @@ impl Store {
         }
         let mut row = value();
         encode_layer(&mut row, layer);
+        let _turn = self.core.steps.lock().unwrap_or_else(PoisonError::into_inner);
         self.core.database.put(Table::BaseLayers, &chain_id.0, row.as_bytes())
     }
 
@@ -282,7 +284,7 @@ fn packed_key(layer: &LayerDigest, codec: &str) -> Vec<u8> {
     key.into_bytes()
 }
 
-fn decode_packed(row: &[u8]) -> Result<(String, Packed), Error> {
+pub(crate) fn decode_packed(row: &[u8]) -> Result<(String, Packed), Error> {
     read_value(Table::Packed, row, |decoder| {
         let codec = decoder.str()?.to_owned();
         let packed = Packed {

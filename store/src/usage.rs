@@ -60,6 +60,14 @@ impl Usage {
         self.0.values().map(|amount| amount.bytes).sum()
     }
 
+    /// Counts `count` things that can go, which together hold `bytes`.
+    pub(crate) fn add_many(&mut self, class: Class, count: u64, bytes: u64) {
+        let amount = self.0.entry(class).or_default();
+        amount.count += count;
+        amount.bytes += bytes;
+        amount.reclaimable += bytes;
+    }
+
     /// Counts one thing more.
     pub(crate) fn add(&mut self, class: Class, bytes: u64, reclaimable: u64) {
         let amount = self.0.entry(class).or_default();

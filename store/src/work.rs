@@ -133,6 +133,16 @@ impl State {
         self.looks.contains_key(&(thing, part(digest)))
     }
 
+    /// As [`State::is_touched`], by what is remembered of a digest.
+    pub(crate) fn is_touched_part(&self, thing: Thing, part: u64) -> bool {
+        self.looks.contains_key(&(thing, part))
+    }
+
+    /// Whether layers were looked at for the first time since [`State::take_late`].
+    pub(crate) fn has_late(&self) -> bool {
+        matches!(&self.sweep, Sweep::Running(late) if !late.is_empty())
+    }
+
     /// Layers that were looked at for the first time since the last call.
     pub(crate) fn take_late(&mut self) -> Vec<LayerDigest> {
         match &mut self.sweep {

@@ -7,6 +7,7 @@ mod durability;
 mod layers;
 mod locking;
 mod oci;
+mod prune;
 mod records;
 mod support;
 mod workload;

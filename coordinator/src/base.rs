@@ -230,7 +230,7 @@ impl Bases {
     fn known(&self, store: &Store, manifest: &OciDigest) -> Option<State> {
         let state = self.states().get(manifest).cloned()?;
         let kept = |layer: &ChainLayer| store.is_complete(&layer.layer.digest).unwrap_or(false);
-        let whole = store.has_tree(&state.merged.layer_digest()).unwrap_or(false);
+        let whole = store.tree(&state.merged.layer_digest()).is_ok_and(|tree| tree.is_some());
         (whole && state.layers.iter().all(kept)).then_some(state)
     }
 

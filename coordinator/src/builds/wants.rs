@@ -105,7 +105,9 @@ impl Wants {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    const SHORT: Duration = Duration::from_millis(20);
+
+    #[tokio::test]
     async fn the_last_one_who_leaves_cancels() {
         let wants = Wants::new();
         wants.join();
@@ -116,20 +118,20 @@ mod tests {
         assert_eq!(wants.stopped().await, Stopped::Cancelled);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_is_lost_and_stays_away_interrupts() {
         let wants = Wants::new();
         wants.join();
-        wants.lose(GRACE).await;
+        wants.lose(SHORT).await;
         assert_eq!(wants.stopped().await, Stopped::Interrupted);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_comes_back_in_time_keeps_the_build() {
         let wants = Wants::new();
         wants.join();
-        tokio::join!(wants.lose(GRACE), async {
-            tokio::time::sleep(GRACE / 2).await;
+        tokio::join!(wants.lose(SHORT), async {
+            // At once after it was lost: both are polled in turn.
             wants.rejoin();
         });
         assert_eq!(*wants.stopped.borrow(), None);
@@ -137,22 +139,22 @@ mod tests {
         assert_eq!(wants.stopped().await, Stopped::Cancelled);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn another_reader_keeps_the_build_of_a_lost_client() {
         let wants = Wants::new();
         wants.join();
         wants.join();
-        wants.lose(GRACE).await;
+        wants.lose(SHORT).await;
         assert_eq!(*wants.stopped.borrow(), None);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_reader_that_leaves_does_not_end_the_build_of_a_client_that_may_come_back() {
         let wants = Wants::new();
         wants.join();
         wants.join();
-        tokio::join!(wants.lose(GRACE), async {
-            tokio::time::sleep(GRACE / 2).await;
+        tokio::join!(wants.lose(SHORT), async {
+            // At once after it was lost: both are polled in turn.
             wants.leave();
             assert_eq!(*wants.stopped.borrow(), None);
         });

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use farm_client::Answers;
 use farm_model::event::Ending;
-use farm_model::{BuildId, OciDigest};
+use farm_model::{BuildId, OciDigest, Recorded};
 use farm_proto::client::BuildRequest;
 use tokio::sync::oneshot;
 
@@ -27,6 +27,7 @@ use crate::connection::{self, Options};
 use crate::failure::Failure;
 use crate::interrupt::{Interrupts, StopFlag};
 use crate::progress::{self, Mode, Progress};
+use crate::{show, why};
 
 /// How long threads that nobody waits for may go on after an end was asked for.
 const PARTING: Duration = Duration::from_secs(2);
@@ -44,9 +45,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Standing::Detached(build) => *build,
         Standing::Attached | Standing::Launched => draw()?,
     };
-    let mode = match (&standing, arguments.quiet) {
-        (Standing::Detached(_), _) | (_, true) => Mode::Quiet,
-        _ => arguments.progress,
+    let mode = match (&standing, arguments.quiet, arguments.progress) {
+        (Standing::Detached(_), _, _) | (_, true, _) => Mode::Quiet,
+        // The plan itself is what is wanted, at the end.
+        (_, _, Mode::Auto) if arguments.plan => Mode::Quiet,
+        (_, _, chosen) => chosen,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
@@ -73,12 +76,19 @@ impl Job {
             .map_err(|error| Failure::environment(format!("cannot listen for signals: {error}")))?;
         let Self { build, arguments, mode, standing } = self;
         let (options, iidfile) = (arguments.connection.clone(), arguments.iidfile.clone());
+        let mut plan = arguments.plan.then(why::Fold::default);
         let (request, answers) = prepare(build, arguments, &mut interrupts).await?;
         let mut shown = Progress::new(mode);
         let (leave, left) = oneshot::channel();
         let mut leave = Some(leave);
         let ending = {
-            let follow = follow(&options, request, answers, left, &standing, &mut shown);
+            let mut show = |sequence, recorded: &Recorded| {
+                if let Some(plan) = &mut plan {
+                    plan.apply(&recorded.event);
+                }
+                shown.event(sequence, recorded);
+            };
+            let follow = follow(&options, request, answers, left, &standing, &mut show);
             tokio::pin!(follow);
             loop {
                 tokio::select! {
@@ -97,6 +107,9 @@ impl Job {
         shown.finish();
         let ending = ending?;
         progress::conclude(&ending)?;
+        if let Some(plan) = plan {
+            return show::text(&plan.render(why::Tense::Future, None)?);
+        }
         match ending {
             Ending::Succeeded { image: Some(id) } => report(id, mode, &standing, iidfile.as_deref()),
             _ => Ok(()),
@@ -133,7 +146,7 @@ async fn follow(
     answers: Answers,
     left: oneshot::Receiver<()>,
     standing: &Standing,
-    shown: &mut Progress,
+    show: &mut impl FnMut(u64, &Recorded),
 ) -> Result<Ending, Failure> {
     let again = Cell::new(false);
     let connect = async || {
@@ -149,12 +162,12 @@ async fn follow(
         }
     };
     let mut announced = false;
-    let on_event = |sequence, recorded: farm_model::Recorded| {
+    let on_event = |sequence, recorded: Recorded| {
         if !announced {
             announced = true;
             standing.announce();
         }
-        shown.event(sequence, &recorded);
+        show(sequence, &recorded);
     };
     farm_client::build(connect, request, answers, leave, on_event).await
 }

@@ -17,6 +17,7 @@ Examples:
   farm why                   every step of the last build that ran, and why
   farm why shop:1            the same of the build that made this image
   farm why shop:1:build.3    the third step of its stage `build`
+  farm why 'shop:1:go build' steps of it whose instruction contains that
   farm why 4be1              the same of a build, by its id
 
 `farm build --plan` says the same before a build.";
@@ -25,7 +26,8 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = NOTES)]
 pub(crate) struct Arguments {
-    /// An image or a build, and optionally one of its steps: its stage, or `STAGE.NUMBER` [default: the last build]
+    /// An image or a build, and optionally one of its steps: its stage, `STAGE.NUMBER`, or a part of its instruction
+    /// [default: the last build]
     #[arg(value_name = "IMAGE[:STEP]")]
     what: Option<String>,
 

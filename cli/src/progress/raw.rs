@@ -64,7 +64,7 @@ impl Raw {
                 let now = self.time(at);
                 self.vertex(*step, |vertex| {
                     vertex["completed"] = json!(now);
-                    vertex["error"] = json!(format!("process did not complete successfully: {exit}"));
+                    vertex["error"] = json!(format!("the command failed: {exit}"));
                 })
             }
             BuildEvent::Logged { step, stream, bytes } => {

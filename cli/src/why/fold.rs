@@ -84,13 +84,7 @@ impl Fold {
             *totals.entry(step.id.stage).or_default() += 1;
         }
         let (mut out, mut cached, mut found) = (String::new(), 0, 0);
-        let mut positions: BTreeMap<_, usize> = BTreeMap::new();
-        for step in &self.planned {
-            let position = positions.entry(step.id.stage).or_default();
-            *position += 1;
-            if selector.is_some_and(|selector| !selects(selector, &step.stage, *position)) {
-                continue;
-            }
+        for (step, position) in self.selected(selector) {
             found += 1;
             let fate = self.steps.get(&step.id).cloned().unwrap_or_default();
             if fate.end == End::Cached && selector.is_none() {
@@ -111,10 +105,8 @@ impl Fold {
             }
         }
         match (selector, found) {
-            (Some(selector), 0) => {
-                Err(Failure::usage(format!("the build has no step `{selector}`"))
-                    .with_hint(Some("a step is named by its stage, or as STAGE.NUMBER")))
-            }
+            (Some(selector), 0) => Err(Failure::usage(format!("the build has no step `{selector}`"))
+                .with_hint(Some("a step is named by its stage, as STAGE.NUMBER, or by a part of its instruction"))),
             _ => {
                 if selector.is_none() {
                     let verb = if tense == Tense::Past { "were" } else { "are" };
@@ -123,6 +115,25 @@ impl Fold {
                 Ok(out)
             }
         }
+    }
+
+    /// Steps with their positions in their stages, from 1. Where nothing has the name `selector`, instructions that
+    /// contain it are meant.
+    fn selected(&self, selector: Option<&str>) -> Vec<(&PlannedStep, usize)> {
+        let mut positions: BTreeMap<_, usize> = BTreeMap::new();
+        let placed = self.planned.iter().map(|step| {
+            let position = positions.entry(step.id.stage).or_default();
+            *position += 1;
+            (step, *position)
+        });
+        let all: Vec<_> = placed.collect();
+        let Some(selector) = selector else { return all };
+        let named = |(step, position): &(&PlannedStep, usize)| selects(selector, &step.stage, *position);
+        let mut chosen: Vec<_> = all.iter().copied().filter(named).collect();
+        if chosen.is_empty() {
+            chosen = all.into_iter().filter(|(step, _)| step.name.contains(selector)).collect();
+        }
+        chosen
     }
 
     fn name(&self, id: StepId) -> String {
@@ -185,6 +196,7 @@ mod tests {
     fn a_step_that_is_named_is_told_although_it_was_cached() {
         let text = fold().render(Tense::Past, Some("build.1")).unwrap();
         assert_eq!(text, "[build 1/2] COPY . .\n    cached\n");
+        assert_eq!(fold().render(Tense::Past, Some("COPY")).unwrap(), text);
         assert!(fold().render(Tense::Past, Some("other")).is_err());
     }
 }

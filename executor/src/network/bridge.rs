@@ -226,8 +226,13 @@ fn lock(slot: u8) -> Option<UnixListener> {
     UnixListener::bind_addr(&address).ok()
 }
 
+/// Asks the kernel: `/sys` may show another network namespace than the one we are in.
+fn exists(name: &str) -> bool {
+    Socket::open().and_then(|socket| socket.index(name)).is_ok()
+}
+
 fn remove(name: &str) {
-    if fs::exists(format!("/sys/class/net/{name}")).unwrap_or(false) {
+    if exists(name) {
         firewall::remove(name);
         let mut batch = Batch::default();
         batch.remove(Link::Name(name));
@@ -241,7 +246,7 @@ fn remove(name: &str) {
 pub(super) fn sweep() {
     for slot in 0..SLOTS {
         let name = name(slot);
-        if fs::exists(format!("/sys/class/net/{name}")).unwrap_or(false)
+        if exists(&name)
             && let Some(_lock) = lock(slot)
         {
             remove(&name);

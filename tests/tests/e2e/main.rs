@@ -9,7 +9,6 @@ mod hostile;
 mod interruption;
 mod network;
 mod outputs;
-mod privileges;
 mod progress;
 mod registries;
 mod secrets;

@@ -5,10 +5,11 @@ use std::process::Command;
 
 use farm_tests::context::Context;
 use farm_tests::farm::{Farm, binary};
+use farm_tests::topology::Topology;
 
 #[test]
 fn another_user_than_root_is_told_so() {
-    let farm = Farm::new();
+    let farm = Farm::of(Topology::Daemon);
     // The binary may lie in a directory that only root can enter.
     let place = tempfile::Builder::new()
         .prefix("farm-anyone-")
@@ -24,8 +25,8 @@ fn another_user_than_root_is_told_so() {
         .arg(&copy)
         .args(["build", "--output", "type=oci,dest=/dev/null"])
         .arg(context.path())
-        .env("FARM_STATE_DIR", farm.state())
-        .env("FARM_RUNTIME_DIR", farm.runtime())
+        .envs(farm.directories()[0].variables())
+        .env_remove("FARM_COORDINATOR")
         .env_remove("FARM_CONFIG")
         .output()
         .unwrap();

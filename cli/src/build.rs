@@ -110,10 +110,10 @@ impl Job {
         if let Some(plan) = plan {
             return show::text(&plan.render(why::Tense::Future, None)?);
         }
-        match ending {
-            Ending::Succeeded { image: Some(id) } => report(id, mode, &standing, iidfile.as_deref()),
-            _ => Ok(()),
+        if let Ending::Succeeded { image: Some(id) } = ending {
+            report(id, mode, &standing, iidfile.as_deref())?;
         }
+        Ok(())
     }
 }
 
@@ -153,7 +153,7 @@ async fn follow(
         if again.replace(true) {
             progress::complain("the connection to the coordinator was lost; connecting again");
         }
-        connection::connect(options).await
+        connection::connect_configured(options).await
     };
     let leave = async {
         // Without its other end nobody can ask to leave.
@@ -174,11 +174,10 @@ async fn follow(
 
 impl From<farm_client::Error> for Failure {
     fn from(error: farm_client::Error) -> Self {
-        match &error {
-            farm_client::Error::Refused(refusal) => Self::refused(refusal),
-            farm_client::Error::Left => Self::interrupted(),
-            _ => Self::connection(&error),
+        if let farm_client::Error::Refused(refusal) = &error {
+            return Self::refused(refusal);
         }
+        if matches!(error, farm_client::Error::Left) { Self::interrupted() } else { Self::connection(&error) }
     }
 }
 

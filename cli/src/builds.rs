@@ -93,34 +93,35 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
                 () = interrupts.requested() => return Err(Failure::interrupted()),
             };
             ending.map_or_else(
-                || Err(Failure::environment("the coordinator went away").with_hint(Some(format!("farm builds attach {build}")))),
+                || {
+                    Err(Failure::environment("the coordinator went away")
+                        .with_hint(Some(format!("farm builds attach {build}"))))
+                },
                 |ending| progress::conclude(&ending),
             )
         }),
         Command::Cancel(which) => crate::block_on(async {
             let (client, build) = which.find().await?;
-            match ask(&client, Request::Cancel { build }).await? {
-                Reply::Done => Ok(()),
-                other => Err(Failure::unexpected(&other)),
-            }
+            let Reply::Done = ask(&client, Request::Cancel { build }).await? else {
+                return Err(Failure::unexpected());
+            };
+            Ok(())
         }),
     }
 }
 
 /// Asks once; what is refused is a failure.
 pub(crate) async fn ask(client: &Client, request: Request) -> Result<Reply, Failure> {
-    match client.request(request).await.map_err(|error| Failure::connection(&error))? {
-        Reply::Refused(refusal) => Err(Failure::refused(&refusal)),
-        reply => Ok(reply),
-    }
+    let reply = client.request(request).await.map_err(|error| Failure::connection(&error))?;
+    if let Reply::Refused(refusal) = &reply { Err(Failure::refused(refusal)) } else { Ok(reply) }
 }
 
 /// The builds, the newest first.
 async fn all(client: &Client, limit: u32) -> Result<Vec<BuildSummary>, Failure> {
-    match ask(client, Request::Builds { limit }).await? {
-        Reply::Builds(builds) => Ok(builds),
-        other => Err(Failure::unexpected(&other)),
-    }
+    let Reply::Builds(builds) = ask(client, Request::Builds { limit }).await? else {
+        return Err(Failure::unexpected());
+    };
+    Ok(builds)
 }
 
 /// The build that began last.
@@ -163,11 +164,8 @@ pub(crate) async fn replay(
         .await
         .map_err(|error| Failure::connection(&error))?;
     while let Some(reply) = next(&mut replies, running).await? {
-        match reply {
-            Reply::Event { recorded, .. } => on_event(decode(&recorded)?),
-            Reply::Refused(refusal) => return Err(Failure::refused(&refusal)),
-            other => return Err(Failure::unexpected(&other)),
-        }
+        let (_, event) = event(reply)?;
+        on_event(event);
     }
     Ok(())
 }
@@ -201,22 +199,26 @@ async fn follow_log(
     let request = Request::Attach { build, from: 0, interest };
     let mut replies = client.stream(request).await.map_err(|error| Failure::connection(&error))?;
     while let Some(reply) = next(&mut replies, !to_the_end).await? {
-        match reply {
-            Reply::Event { sequence, recorded } => {
-                let event = decode(&recorded)?;
-                shown.event(sequence, &event);
-                if let BuildEvent::Ended(ending) = event.event {
-                    return Ok(Some(ending));
-                }
-            }
-            Reply::Refused(refusal) => return Err(Failure::refused(&refusal)),
-            other => return Err(Failure::unexpected(&other)),
+        let (sequence, event) = event(reply)?;
+        shown.event(sequence, &event);
+        if let BuildEvent::Ended(ending) = event.event {
+            return Ok(Some(ending));
         }
     }
     Ok(None)
 }
 
-fn decode(bytes: &[u8]) -> Result<Recorded, Failure> {
-    farm_model::event::encoding::decode(bytes)
-        .map_err(|error| Failure::environment(format!("the coordinator sent an event that is not understood: {error}")))
+/// An event and its sequence number.
+fn event(reply: Reply) -> Result<(u64, Recorded), Failure> {
+    let Reply::Event { sequence, recorded } = reply else {
+        return Err(if let Reply::Refused(refusal) = &reply {
+            Failure::refused(refusal)
+        } else {
+            Failure::unexpected()
+        });
+    };
+    let event = farm_model::event::encoding::decode(&recorded).map_err(|error| {
+        Failure::environment(format!("the coordinator sent an event that is not understood: {error}"))
+    })?;
+    Ok((sequence, event))
 }

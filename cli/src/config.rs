@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::failure::Failure;
 use crate::paths;
 
 /// The whole file.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct Config {
     /// How to reach registries, by host and port as they stand in image references.
@@ -32,7 +33,7 @@ pub(crate) struct Config {
 }
 
 /// Limits of a step; unlimited where absent.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct StepLimits {
     /// Memory in bytes, page cache included.
@@ -46,13 +47,22 @@ pub(crate) struct StepLimits {
 }
 
 /// One registry.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Registry {
     /// Hosts that are asked first, in order.
     pub(crate) mirrors: Vec<String>,
     /// Whether plain HTTP and unknown certificates are accepted.
     pub(crate) insecure: bool,
+}
+
+impl Config {
+    /// Tells two configurations apart, the state directory among their values.
+    pub(crate) fn fingerprint(&self) -> String {
+        let values = serde_json::json!([self, paths::state()]);
+        let digest = Sha256::digest(values.to_string().as_bytes());
+        digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    }
 }
 
 /// Reads every file there is. A file that was named must exist.
@@ -104,6 +114,14 @@ mod tests {
         assert_eq!(config.registry["docker.io"].mirrors, ["127.0.0.1:5000"]);
         assert!(config.registry["127.0.0.1:5000"].insecure);
         assert_eq!(config.resolve_ttl, Some(60));
+    }
+
+    #[test]
+    fn another_value_is_another_configuration() {
+        let one: Config = toml::from_str("slots = 1").unwrap();
+        let two: Config = toml::from_str("slots = 2").unwrap();
+        assert_eq!(one.fingerprint(), one.clone().fingerprint());
+        assert_ne!(one.fingerprint(), two.fingerprint());
     }
 
     #[test]

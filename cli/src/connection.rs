@@ -11,7 +11,7 @@ use farm_transport::Credentials;
 use crate::daemon::endpoint::Endpoint;
 use crate::daemon::start;
 use crate::failure::{Failure, chain};
-use crate::{parts, paths, progress};
+use crate::{config, parts, paths, progress};
 
 /// How often a coordinator that is going away is asked whether it is gone.
 const RETRY: Duration = Duration::from_millis(20);
@@ -34,24 +34,21 @@ pub(crate) struct Options {
     pub(crate) config: Option<PathBuf>,
 }
 
-/// Whether a daemon is started when none runs.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Absent {
-    Start,
-    Leave,
-}
-
-/// Connects, and starts the daemon where it has to.
+/// Connects, and starts the daemon when none runs.
 pub(crate) async fn connect(options: &Options) -> Result<Client, Failure> {
-    connect_if(options, Absent::Start).await?.ok_or_else(|| Failure::internal("a daemon was started and is not there"))
+    if let Some(address) = &options.coordinator {
+        return connect_to_farm(address, options).await;
+    }
+    connect_to_daemon(options, None).await
 }
 
-/// Connects; none when there is no daemon and none is to be started.
-pub(crate) async fn connect_if(options: &Options, absent: Absent) -> Result<Option<Client>, Failure> {
-    match &options.coordinator {
-        Some(address) => connect_to_farm(address, options).await.map(Some),
-        None => connect_to_daemon(options, absent).await,
+/// The same, with a daemon that has the configuration of this command: what it pulls and how its steps run follow it.
+pub(crate) async fn connect_configured(options: &Options) -> Result<Client, Failure> {
+    if let Some(address) = &options.coordinator {
+        return connect_to_farm(address, options).await;
     }
+    let fingerprint = config::load(options.config.as_deref())?.fingerprint();
+    connect_to_daemon(options, Some(&fingerprint)).await
 }
 
 async fn connect_to_farm(address: &str, options: &Options) -> Result<Client, Failure> {
@@ -70,26 +67,24 @@ pub(crate) fn resolve(address: &str) -> Result<SocketAddr, Failure> {
     found.next().ok_or_else(|| Failure::environment(format!("`{address}` has no address")))
 }
 
-async fn connect_to_daemon(options: &Options, absent: Absent) -> Result<Option<Client>, Failure> {
+async fn connect_to_daemon(options: &Options, configuration: Option<&str>) -> Result<Client, Failure> {
     let started = Instant::now();
     let mut told = false;
     loop {
         let Some((endpoint, client)) = running().await? else {
-            if absent == Absent::Leave {
-                return Ok(None);
-            }
             start::start(options)?;
             continue;
         };
-        if endpoint.version == crate::version::of_this_binary() || absent == Absent::Leave {
-            return Ok(Some(client));
+        let same_version = endpoint.version == crate::version::of_this_binary();
+        if same_version && configuration.is_none_or(|wanted| wanted == endpoint.configuration) {
+            return Ok(client);
         }
-        // Another version: it finishes what it does, then this one's daemon takes over.
+        // Another one: it finishes what it does, then a daemon as it is wanted takes over.
         replace(&client, &endpoint, &mut told).await?;
         if started.elapsed() > PATIENCE {
             return Err(Failure::environment(format!(
-                "a daemon of version {} (process {}) does not become idle",
-                endpoint.version, endpoint.pid
+                "the daemon (process {}) has another version or configuration and does not become idle",
+                endpoint.pid
             ))
             .with_hint(Some("stop it with `farm daemon stop`")));
         }
@@ -125,10 +120,13 @@ pub(crate) async fn running() -> Result<Option<(Endpoint, Client)>, Failure> {
 async fn replace(client: &Client, endpoint: &Endpoint, told: &mut bool) -> Result<(), Failure> {
     if !*told {
         *told = true;
-        progress::complain(&format!(
-            "waiting for the daemon of version {} (process {}) to become idle",
-            endpoint.version, endpoint.pid
-        ));
+        let idle = matches!(client.request(Request::Status).await, Ok(Reply::Status(status)) if status.running_builds == 0);
+        if !idle {
+            progress::complain(&format!(
+                "waiting for the daemon (process {}), which has another version or configuration, to become idle",
+                endpoint.pid
+            ));
+        }
     }
     match client.request(Request::Stop(Stop::WhenIdle)).await {
         Ok(Reply::Refused(refusal)) => Err(Failure::refused(&refusal)),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use farm_proto::client::{Reply, Request, Stop};
 
-use crate::connection::{self, Absent, Options};
+use crate::connection::{self, Options};
 use crate::failure::{Failure, chain};
 use crate::{progress, show};
 
@@ -75,13 +75,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 async fn status(json: bool) -> Result<(), Failure> {
-    let Some(client) = connection::connect_if(&Options::default(), Absent::Leave).await? else {
+    let Some((_, client)) = connection::running().await? else {
         return progress::print(if json { "null" } else { "no daemon runs" }).map_err(show::closed);
     };
-    match client.request(Request::Status).await.map_err(|error| Failure::connection(&error))? {
-        Reply::Status(status) => show::status(&status, json),
-        other => Err(Failure::unexpected(&other)),
-    }
+    let reply = client.request(Request::Status).await.map_err(|error| Failure::connection(&error))?;
+    let Reply::Status(status) = reply else { return Err(Failure::unexpected()) };
+    show::status(&status, json)
 }
 
 async fn stop(when_idle: bool) -> Result<(), Failure> {

@@ -74,10 +74,8 @@ pub(crate) struct PruneArguments {
 pub(crate) fn usage(arguments: &UsageArguments) -> Result<(), Failure> {
     let rows = crate::block_on(request(&arguments.connection, Request::DiskUsage))?;
     if arguments.json {
-        let line = |row: &UsageRow| {
-            json!({"kind": name(row.kind), "count": row.count, "bytes": row.bytes, "reclaimable": row.reclaimable})
-        };
-        return show::text(&rows.iter().map(|row| format!("{}\n", line(row))).collect::<String>());
+        let line = |row: &UsageRow| json!({"kind": name(row.kind), "count": row.count, "bytes": row.bytes, "reclaimable": row.reclaimable});
+        return show::text(&show::lines(rows.iter().map(line)));
     }
     let heading = ["KIND", "COUNT", "SIZE", "RECLAIMABLE"].map(str::to_owned).to_vec();
     let row = |row: &UsageRow| {
@@ -124,10 +122,10 @@ pub(crate) fn prune(arguments: &PruneArguments) -> Result<(), Failure> {
 
 async fn request(options: &Options, request: Request) -> Result<Vec<UsageRow>, Failure> {
     let client = connection::connect(options).await?;
-    match ask(&client, request).await? {
-        Reply::Usage(rows) => Ok(rows),
-        other => Err(Failure::unexpected(&other)),
-    }
+    let Reply::Usage(rows) = ask(&client, request).await? else {
+        return Err(Failure::unexpected());
+    };
+    Ok(rows)
 }
 
 const KINDS: [(&str, UsageKind); 6] = [
@@ -167,7 +165,11 @@ fn seconds(text: &str) -> Option<u64> {
         total = total.checked_add(digits.parse::<u64>().ok()?.checked_mul(factor)?)?;
         digits.clear();
     }
-    if digits.is_empty() { (!text.is_empty()).then_some(total) } else { total.checked_add(digits.parse().ok()?) }
+    if digits.is_empty() {
+        (!text.is_empty()).then_some(total)
+    } else {
+        total.checked_add(digits.parse().ok()?)
+    }
 }
 
 /// A size with a decimal unit, as sizes are printed.
@@ -194,7 +196,10 @@ mod tests {
 
     #[test]
     fn durations_have_units() {
-        assert_eq!(["90", "90s", "1h30m", "7d"].map(seconds), [Some(90), Some(90), Some(5400), Some(604_800)]);
+        assert_eq!(
+            ["90", "90s", "1h30m", "7d"].map(seconds),
+            [Some(90), Some(90), Some(5400), Some(604_800)]
+        );
         assert_eq!(["", "h", "1x", "99999999999999999999d"].map(seconds), [None; 4]);
     }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 pub(crate) use farm_model::causes as chain;
 use farm_model::event::Blame;
-use farm_proto::client::{Refusal, Reply};
+use farm_proto::client::Refusal;
 
 /// Why a command ends without success.
 #[derive(Debug)]
@@ -60,10 +60,7 @@ impl Failure {
     }
 
     /// A coordinator answered something that was not asked.
-    pub(crate) fn unexpected(reply: &Reply) -> Self {
-        if let Reply::Refused(refusal) = reply {
-            return Self::refused(refusal);
-        }
+    pub(crate) fn unexpected() -> Self {
         Self::environment("the coordinator gave an answer to another question")
             .with_hint(Some("client and coordinator may be of different versions"))
     }

@@ -14,10 +14,10 @@ use crate::failure::Failure;
 
 /// Everything about one image.
 async fn details(client: &Client, image: &str) -> Result<ImageDetails, Failure> {
-    match ask(client, Request::Inspect { image: image.to_owned() }).await? {
-        Reply::Image(details) => Ok(*details),
-        other => Err(Failure::unexpected(&other)),
-    }
+    let Reply::Image(details) = ask(client, Request::Inspect { image: image.to_owned() }).await? else {
+        return Err(Failure::unexpected());
+    };
+    Ok(*details)
 }
 
 /// The beginning of an id, as `docker images` shows it.

@@ -31,12 +31,12 @@ use clap::Parser;
 use crate::failure::Failure;
 
 const NOTES: &str = "\
-The first command that needs it starts a daemon, which keeps results for all builds of its user and ends when it
-has been idle for long. With `--coordinator` commands speak to a farm instead.
+The first command that needs it starts a daemon, which keeps the results of all builds of its
+user and ends when it has been idle for long. With `--coordinator` commands speak to a farm.
 
 Exit codes:
-  0 done; 1 the build or the command in the image failed; 2 wrong usage or Dockerfile; 3 registry, disk,
-  permission or network; 70 a bug of farm; 130 interrupted";
+  0 done; 1 the build or the command in the image failed; 2 wrong usage or Dockerfile;
+  3 registry, disk, permission or network; 70 a bug of farm; 130 interrupted";
 
 /// How long threads that nobody waits for may go on after an end was asked for. What they leave half done in the state
 /// directory is swept at the next start.

@@ -146,9 +146,8 @@ fn proxies() -> farm_oci::Proxies {
 /// Where the certificates of a role lie.
 pub(crate) fn certificates(named: Option<&Path>) -> Result<PathBuf, Failure> {
     named.map(Path::to_path_buf).or_else(paths::certificates).ok_or_else(|| {
-        Failure::usage("no directory with certificates").with_hint(Some(
-            "name one that has `ca.pem`, `cert.pem` and `key.pem` with `--certificates`",
-        ))
+        Failure::usage("no directory with certificates")
+            .with_hint(Some("name one that has `ca.pem`, `cert.pem` and `key.pem` with `--certificates`"))
     })
 }
 

@@ -46,8 +46,6 @@ pub(crate) fn require_root() -> Result<(), Failure> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    Err(Failure::environment(
-        "this needs root: steps mount file systems and write files of other owners",
-    )
-    .with_hint(Some("run it as root, for example with `sudo`, or build on a farm with `--coordinator`")))
+    Err(Failure::environment("this needs root: steps mount file systems and write files of other owners")
+        .with_hint(Some("run it as root, for example with `sudo`, or build on a farm with `--coordinator`")))
 }

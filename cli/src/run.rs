@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 async fn follow(options: &Options, request: RunRequest) -> Result<ExitCode, Failure> {
     let mut interrupts = Interrupts::listen()
         .map_err(|error| Failure::environment(format!("cannot listen for signals: {error}")))?;
-    let client = connection::connect(options).await?;
+    let client = connection::connect_configured(options).await?;
     let mut replies =
         client.stream(Request::Run(Box::new(request))).await.map_err(|error| Failure::connection(&error))?;
     loop {
@@ -98,19 +98,20 @@ async fn follow(options: &Options, request: RunRequest) -> Result<ExitCode, Fail
             // The command ends with the stream.
             () = interrupts.requested() => return Err(Failure::interrupted()),
         };
-        match reply {
-            Some(Reply::Output { stream, bytes }) => {
-                // Whoever reads may have gone; the command goes on, as behind a closed pipe of any shell.
-                let _closed = match stream {
-                    Stream::Stdout => std::io::stdout().lock().write_all(&bytes),
-                    Stream::Stderr => std::io::stderr().lock().write_all(&bytes),
-                };
-            }
-            Some(Reply::Exited(exit)) => return Ok(code_of(exit)),
-            Some(Reply::Refused(refusal)) => return Err(Failure::refused(&refusal)),
-            Some(other) => return Err(Failure::unexpected(&other)),
-            None => return Err(Failure::environment("the coordinator went away while the command ran")),
+        let reply =
+            reply.ok_or_else(|| Failure::environment("the coordinator went away while the command ran"))?;
+        if let Reply::Exited(exit) = reply {
+            return Ok(code_of(exit));
         }
+        if let Reply::Refused(refusal) = &reply {
+            return Err(Failure::refused(refusal));
+        }
+        let Reply::Output { stream, bytes } = reply else { return Err(Failure::unexpected()) };
+        // Whoever reads may have gone; the command goes on, as behind a closed pipe of any shell.
+        let _closed = match stream {
+            Stream::Stdout => std::io::stdout().lock().write_all(&bytes),
+            Stream::Stderr => std::io::stderr().lock().write_all(&bytes),
+        };
     }
 }
 

@@ -48,6 +48,14 @@ pub(crate) fn table(rows: Vec<Vec<String>>) -> String {
     out
 }
 
+/// A line a value.
+pub(crate) fn lines(values: impl Iterator<Item = impl std::fmt::Display>) -> String {
+    values.fold(String::new(), |mut out, value| {
+        let _infallible = writeln!(out, "{value}");
+        out
+    })
+}
+
 /// A difference of sizes with its sign.
 pub(crate) fn change(before: u64, after: u64) -> String {
     match after.cmp(&before) {

@@ -30,8 +30,10 @@ impl Template {
     /// Reads a format; only `fields` may be named in it.
     pub(crate) fn parse(text: &str, fields: &[&str]) -> Result<Self, Failure> {
         let invalid = |reason: String| {
-            Failure::usage(format!("`--format {text}`: {reason}"))
-                .with_hint(Some(format!("there are {}", fields.iter().map(|field| format!("{{{{.{field}}}}}")).collect::<Vec<_>>().join(" "))))
+            Failure::usage(format!("`--format {text}`: {reason}")).with_hint(Some(format!(
+                "there are {}",
+                fields.iter().map(|field| format!("{{{{.{field}}}}}")).collect::<Vec<_>>().join(" ")
+            )))
         };
         if text == "json" {
             return Ok(Self { parts: vec![Part::Json], layout: Layout::Lines });
@@ -43,7 +45,8 @@ impl Template {
         let mut parts = Vec::new();
         while let Some(start) = rest.find("{{") {
             parts.push(Part::Text(unescape(&rest[..start])));
-            let end = rest[start..].find("}}").ok_or_else(|| invalid("`{{` without `}}`".to_owned()))? + start;
+            let end =
+                rest[start..].find("}}").ok_or_else(|| invalid("`{{` without `}}`".to_owned()))? + start;
             let inner = rest[start + 2..end].trim();
             parts.push(match inner.strip_prefix('.') {
                 Some(name) => {
@@ -71,9 +74,9 @@ impl Template {
         };
         let lines: Vec<String> = rows.iter().map(|row| line(row)).collect();
         match self.layout {
-            Layout::Lines => lines.iter().map(|line| format!("{line}\n")).collect(),
+            Layout::Lines => crate::show::lines(lines.iter()),
             Layout::Table => {
-                let heading: Vec<String> = fields.iter().map(|field| field.to_uppercase()).collect();
+                let heading: Vec<String> = fields.iter().map(|field| heading(field)).collect();
                 let all = std::iter::once(line(&heading)).chain(lines);
                 crate::show::table(all.map(|line| line.split('\t').map(str::to_owned).collect()).collect())
             }
@@ -85,6 +88,18 @@ fn json(fields: &[&str], row: &[String]) -> String {
     let object: serde_json::Map<_, _> =
         fields.iter().zip(row).map(|(field, value)| ((*field).to_owned(), value.as_str().into())).collect();
     serde_json::Value::Object(object).to_string()
+}
+
+/// `CreatedSince` as the heading of a column: `CREATED SINCE`.
+fn heading(field: &str) -> String {
+    let mut out = String::new();
+    for character in field.chars() {
+        if character.is_ascii_uppercase() && out.ends_with(|last: char| last != 'I') && !out.is_empty() {
+            out.push(' ');
+        }
+        out.push(character.to_ascii_uppercase());
+    }
+    out
 }
 
 fn unescape(text: &str) -> String {

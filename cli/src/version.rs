@@ -8,6 +8,12 @@ pub(crate) fn of_this_binary() -> String {
     // Of the file that runs, also when another one lies in its place by now.
     std::fs::metadata("/proc/self/exe").map_or_else(
         |_| number.to_owned(),
-        |file| format!("{number}+{:x}.{:x}", file.size(), file.mtime().wrapping_mul(1_000_000_000) + file.mtime_nsec()),
+        |file| {
+            format!(
+                "{number}+{:x}.{:x}",
+                file.size(),
+                file.mtime().wrapping_mul(1_000_000_000) + file.mtime_nsec()
+            )
+        },
     )
 }

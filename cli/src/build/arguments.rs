@@ -25,6 +25,7 @@ Files:
 /// Arguments of `farm build`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = NOTES)]
+#[expect(clippy::struct_excessive_bools, reason = "a command line's switches are independent of each other")]
 pub(crate) struct Arguments {
     /// Name of the image, `name[:tag]`; may be given several times
     #[arg(short, long = "tag", value_name = "NAME")]

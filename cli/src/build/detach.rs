@@ -57,8 +57,9 @@ fn check(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn launch(build: BuildId) -> Result<(), Failure> {
-    let failed =
-        |error: std::io::Error| Failure::environment(format!("cannot start a process in the background: {error}"));
+    let failed = |error: std::io::Error| {
+        Failure::environment(format!("cannot start a process in the background: {error}"))
+    };
     let mut child = Command::new("/proc/self/exe")
         .args(std::env::args_os().skip(1))
         .env(VARIABLE, build.to_string())
@@ -100,7 +101,8 @@ impl Standing {
         // Whoever has gone meanwhile finds the build in the list.
         let _gone = writeln!(out, "{build}").and_then(|()| out.flush());
         if let Ok(nothing) = OpenOptions::new().read(true).write(true).open("/dev/null") {
-            let _kept = rustix::stdio::dup2_stdout(&nothing).and_then(|()| rustix::stdio::dup2_stderr(&nothing));
+            let _kept =
+                rustix::stdio::dup2_stdout(&nothing).and_then(|()| rustix::stdio::dup2_stderr(&nothing));
         }
     }
 }

@@ -187,7 +187,8 @@ mod tests {
     #[test]
     fn what_cannot_be_written_is_known_before_the_build() {
         let check = |texts: &[&str]| {
-            check_destinations(&texts.iter().map(|text| parse(text).unwrap()).collect::<Vec<_>>(), None).is_ok()
+            check_destinations(&texts.iter().map(|text| parse(text).unwrap()).collect::<Vec<_>>(), None)
+                .is_ok()
         };
         assert!(!check(&["type=oci,dest=/proc/no/a.tar"]));
         assert!(!check(&["type=tar,dest=/proc"]));

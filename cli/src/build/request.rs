@@ -99,10 +99,7 @@ fn build_args(arguments: &Arguments) -> Result<BTreeMap<String, String>, Failure
     Ok(build_args)
 }
 
-fn contexts(
-    arguments: &Arguments,
-    answers: &mut Answers,
-) -> Result<BTreeMap<String, NamedContext>, Failure> {
+fn contexts(arguments: &Arguments, answers: &mut Answers) -> Result<BTreeMap<String, NamedContext>, Failure> {
     let mut contexts = BTreeMap::new();
     for text in &arguments.build_contexts {
         let (name, context, directory) = specs::context(text)?;

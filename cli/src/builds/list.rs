@@ -27,7 +27,7 @@ pub(super) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let client = connection::connect(&arguments.connection).await?;
     let builds = super::all(&client, arguments.limit).await?;
     if arguments.json {
-        let lines: String = builds.iter().map(|build| format!("{}\n", as_json(build))).collect();
+        let lines: String = show::lines(builds.iter().map(as_json));
         return show::text(&lines);
     }
     let heading = ["BUILD", "STARTED", "TOOK", "STATE", "CACHED", "SIZE", "WHAT"].map(str::to_owned).to_vec();

@@ -1,6 +1,7 @@
 //! `farm builds show`: a build step by step.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use farm_client::Client;
 use farm_model::event::{Ending, Requested, StageSize};
@@ -105,9 +106,8 @@ impl Page {
         out.push('\n');
         let heading = ["STEP", "STATE", "TOOK", "SIZE"].map(str::to_owned).to_vec();
         let lines = self.order.iter().filter_map(|step| self.steps.get(step));
-        let row = |line: &Line| {
-            vec![line.title.clone(), line.state.clone(), line.took.clone(), line.bytes.clone()]
-        };
+        let row =
+            |line: &Line| vec![line.title.clone(), line.state.clone(), line.took.clone(), line.bytes.clone()];
         out.push_str(&show::table(std::iter::once(heading).chain(lines.map(row)).collect()));
         if !self.stages.is_empty() {
             out.push('\n');
@@ -119,7 +119,7 @@ impl Page {
             out.push_str(&show::table(std::iter::once(heading).chain(self.stages.iter().map(row)).collect()));
         }
         if let Some(Ending::Failed(failure)) = &self.ending {
-            out.push_str(&format!("\nerror: {}\n", failure.message.trim_end()));
+            let _infallible = writeln!(out, "\nerror: {}", failure.message.trim_end());
         }
         out
     }

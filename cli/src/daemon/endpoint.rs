@@ -25,6 +25,8 @@ pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     /// Which binary it is.
     pub(crate) version: String,
+    /// The fingerprint of its configuration.
+    pub(crate) configuration: String,
     /// Its process.
     pub(crate) pid: u32,
 }

@@ -60,7 +60,7 @@ async fn run(config: &Config) -> Result<(), Failure> {
     let coordinator = parts::coordinator(store.clone(), config, Paths::Honoured)?;
     let mut worker = parts::join(&coordinator, worker, WorkerId(WORKER.to_owned()));
     let endpoint = parts::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), &credentials)?;
-    announce(parts::local_address(&endpoint)?)?;
+    announce(parts::local_address(&endpoint)?, config)?;
     let idle_exit = config.idle_exit.map_or(DEFAULT_IDLE_EXIT, Duration::from_secs);
     tokio::select! {
         () = coordinator.serve(endpoint) => {}
@@ -104,9 +104,14 @@ fn credentials() -> Result<Credentials, Failure> {
 }
 
 /// Makes the daemon known, and tells whoever started it. From then on standard output goes nowhere.
-fn announce(address: SocketAddr) -> Result<(), Failure> {
+fn announce(address: SocketAddr, config: &Config) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::environment(format!("cannot announce the daemon: {error}"));
-    let endpoint = Endpoint { address, version: crate::version::of_this_binary(), pid: std::process::id() };
+    let endpoint = Endpoint {
+        address,
+        version: crate::version::of_this_binary(),
+        configuration: config.fingerprint(),
+        pid: std::process::id(),
+    };
     endpoint.write().map_err(failed)?;
     let mut stdout = std::io::stdout().lock();
     // Whoever started it may have gone away; the daemon stays for the next.

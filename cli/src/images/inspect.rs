@@ -42,7 +42,10 @@ fn as_json(image: &farm_proto::image::ImageDetails) -> Result<serde_json::Value,
             "packed_bytes": layer.packed_bytes, "base": layer.base,
         })
     });
-    let stages = image.stages.iter().map(|stage| json!({"stage": stage.stage, "bytes": stage.bytes, "kept": stage.kept}));
+    let stages = image
+        .stages
+        .iter()
+        .map(|stage| json!({"stage": stage.stage, "bytes": stage.bytes, "kept": stage.kept}));
     Ok(json!({
         "id": summary.id, "names": image.names, "config_digest": summary.config, "created": summary.created,
         "platform": summary.platform.to_string(), "bytes": summary.bytes, "packed_bytes": summary.packed_bytes,

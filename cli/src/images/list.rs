@@ -13,8 +13,19 @@ use crate::show;
 use crate::template::Template;
 
 const FIELDS: [&str; 13] = [
-    "Repository", "Tag", "ID", "ConfigID", "CreatedSince", "CreatedAt", "Size", "PackedSize", "Change", "Discarded",
-    "Layers", "Platform", "Build",
+    "Repository",
+    "Tag",
+    "ID",
+    "ConfigID",
+    "CreatedSince",
+    "CreatedAt",
+    "Size",
+    "PackedSize",
+    "Change",
+    "Discarded",
+    "Layers",
+    "Platform",
+    "Build",
 ];
 const TABLE: &str = "table {{.Repository}}\\t{{.Tag}}\\t{{.ID}}\\t{{.CreatedSince}}\\t{{.Size}}\\t{{.PackedSize}}\\t{{.Change}}\\t{{.Discarded}}";
 
@@ -65,10 +76,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let template = Template::parse(arguments.format.as_deref().unwrap_or(TABLE), &FIELDS)?;
     let mut images = crate::block_on(async {
         let client = connection::connect(&arguments.connection).await?;
-        match ask(&client, Request::Images).await? {
-            Reply::Images(images) => Ok(images),
-            other => Err(Failure::unexpected(&other)),
-        }
+        let Reply::Images(images) = ask(&client, Request::Images).await? else {
+            return Err(Failure::unexpected());
+        };
+        Ok(images)
     })?;
     let everything = images.clone();
     for filter in &arguments.filters {
@@ -79,12 +90,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         images.retain(|image| matches(name, &image.name));
     }
     if arguments.quiet {
-        let mut ids: Vec<_> = images.iter().map(|image| format!("{}\n", short(&image.id))).collect();
+        let mut ids: Vec<_> = images.iter().map(|image| short(&image.id)).collect();
         ids.dedup();
-        return show::text(&ids.concat());
+        return show::text(&show::lines(ids.into_iter()));
     }
     if arguments.json {
-        let lines: String = images.iter().map(|image| format!("{}\n", as_json(image))).collect();
+        let lines: String = show::lines(images.iter().map(as_json));
         return show::text(&lines);
     }
     show::text(&template.render(&FIELDS, &images.iter().map(row).collect::<Vec<_>>()))
@@ -193,7 +204,9 @@ mod tests {
     fn a_pattern_matches_with_and_without_the_tag() {
         assert!(matches("shop", "shop:1") && matches("shop:*", "shop:1") && matches("s?op:1", "shop:1"));
         assert!(matches("localhost:5000/*", "localhost:5000/shop:1"));
-        assert!(!matches("shop", "shopping:1") && !matches("*", "team/shop:1") && matches("*/*", "team/shop:1"));
+        assert!(
+            !matches("shop", "shopping:1") && !matches("*", "team/shop:1") && matches("*/*", "team/shop:1")
+        );
     }
 
     #[test]

@@ -43,10 +43,10 @@ pub(crate) fn tag(arguments: &TagArguments) -> Result<(), Failure> {
     }
     crate::block_on(async {
         let client = connection::connect(&arguments.connection).await?;
-        match ask(&client, Request::Tag { image: arguments.image.clone(), name }).await? {
-            Reply::Done => Ok(()),
-            other => Err(Failure::unexpected(&other)),
-        }
+        let Reply::Done = ask(&client, Request::Tag { image: arguments.image.clone(), name }).await? else {
+            return Err(Failure::unexpected());
+        };
+        Ok(())
     })
 }
 
@@ -54,11 +54,9 @@ pub(crate) fn tag(arguments: &TagArguments) -> Result<(), Failure> {
 pub(crate) fn remove(arguments: RemoveArguments) -> Result<(), Failure> {
     crate::block_on(async {
         let client = connection::connect(&arguments.connection).await?;
-        match ask(&client, Request::Remove { images: arguments.images }).await? {
-            Reply::Removed(names) => {
-                show::text(&names.iter().map(|name| format!("removed {name}\n")).collect::<String>())
-            }
-            other => Err(Failure::unexpected(&other)),
-        }
+        let Reply::Removed(names) = ask(&client, Request::Remove { images: arguments.images }).await? else {
+            return Err(Failure::unexpected());
+        };
+        show::text(&show::lines(names.iter().map(|name| format!("removed {name}"))))
     })
 }

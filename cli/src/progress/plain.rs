@@ -256,7 +256,10 @@ mod tests {
     #[test]
     fn a_cached_step_says_so() {
         let (mut plain, step) = planned();
-        assert_eq!(plain.render(&BuildEvent::Cached { step, key: farm_model::StepDigest([0; 32]), saved_micros: 0 }), "#1 [build 1/1] RUN make\n#1 CACHED\n");
+        assert_eq!(
+            plain.render(&BuildEvent::Cached { step, key: farm_model::StepDigest([0; 32]), saved_micros: 0 }),
+            "#1 [build 1/1] RUN make\n#1 CACHED\n"
+        );
     }
 
     #[test]

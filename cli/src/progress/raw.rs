@@ -1,4 +1,4 @@
-//! `--progress rawjson`: an object a line, with the keys of BuildKit's `SolveStatus` as buildx prints it.
+//! `--progress rawjson`: an object a line, with the keys of `SolveStatus` as buildx prints it.
 //!
 //! A vertex is a step; its digest names it within the build and means nothing else. Beside buildx's keys stand those of
 //! ours that have no place there: `farm` with the event's name.
@@ -93,7 +93,9 @@ impl Raw {
             BuildEvent::ContextTaken { context, micros, .. } => {
                 self.other(at, *micros, &format!("[internal] load {context}"))
             }
-            BuildEvent::Exported { output, micros, .. } => self.other(at, *micros, &format!("exporting {output}")),
+            BuildEvent::Exported { output, micros, .. } => {
+                self.other(at, *micros, &format!("exporting {output}"))
+            }
             BuildEvent::Ended(Ending::Failed(failure)) => {
                 let mut line = json!({"farm": "ended", "error": failure.message}).to_string();
                 line.push('\n');

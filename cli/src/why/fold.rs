@@ -93,28 +93,24 @@ impl Fold {
             }
             let total = totals.get(&step.id.stage).copied().unwrap_or_default();
             let name = one_line(&step.name);
-            let _infallible = writeln!(
-                out,
-                "[{} {position}/{total}] {name}\n    {}",
-                step.stage,
-                fate.words(tense)
-            );
+            let _infallible =
+                writeln!(out, "[{} {position}/{total}] {name}\n    {}", step.stage, fate.words(tense));
             for reason in &fate.reasons {
                 let words = sentence(reason, |id| self.name(id)).replace('\n', "\n    ");
                 let _infallible = writeln!(out, "    {words}");
             }
         }
-        match (selector, found) {
-            (Some(selector), 0) => Err(Failure::usage(format!("the build has no step `{selector}`"))
-                .with_hint(Some("a step is named by its stage, as STAGE.NUMBER, or by a part of its instruction"))),
-            _ => {
-                if selector.is_none() {
-                    let verb = if tense == Tense::Past { "were" } else { "are" };
-                    let _infallible = writeln!(out, "{cached} of {found} steps {verb} cached");
-                }
-                Ok(out)
-            }
+        let Some(selector) = selector else {
+            let verb = if tense == Tense::Past { "were" } else { "are" };
+            let _infallible = writeln!(out, "{cached} of {found} steps {verb} cached");
+            return Ok(out);
+        };
+        if found > 0 {
+            return Ok(out);
         }
+        Err(Failure::usage(format!("the build has no step `{selector}`")).with_hint(Some(
+            "a step is named by its stage, as STAGE.NUMBER, or by a part of its instruction",
+        )))
     }
 
     /// Steps with their positions in their stages, from 1. Where nothing has the name `selector`, instructions that
@@ -182,7 +178,12 @@ mod tests {
         fold.apply(&BuildEvent::Cached { step: id(0), key: StepDigest([0; 32]), saved_micros: 0 });
         let reasons = vec![MissReason::New];
         fold.apply(&BuildEvent::Missed { step: id(1), key: StepDigest([1; 32]), reasons });
-        fold.apply(&BuildEvent::Finished { step: id(1), micros: 1_500_000, usage: Usage::default(), bytes: 1 });
+        fold.apply(&BuildEvent::Finished {
+            step: id(1),
+            micros: 1_500_000,
+            usage: Usage::default(),
+            bytes: 1,
+        });
         fold
     }
 

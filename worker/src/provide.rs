@@ -160,7 +160,8 @@ impl Fetching {
     fn claim(&self, layers: &[LayerDigest]) -> Option<Claim<'_>> {
         let mut fetching = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
         let free = layers.iter().filter(|layer| fetching.insert(**layer)).copied().collect::<Vec<_>>();
-        (!free.is_empty()).then_some(Claim { fetching: self, layers: free })
+        // Made only where it is given away: dropping it takes the lock that is held here.
+        (!free.is_empty()).then(|| Claim { fetching: self, layers: free })
     }
 }
 

@@ -25,7 +25,8 @@ pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     /// Which binary it is.
     pub(crate) version: String,
-    /// The fingerprint of its configuration.
+    /// The fingerprint of its configuration. What an older daemon did not write is empty.
+    #[serde(default)]
     pub(crate) configuration: String,
     /// Its process.
     pub(crate) pid: u32,
@@ -102,7 +103,7 @@ impl Lock {
     }
 
     /// The process that holds the lock.
-    fn holder() -> Option<u32> {
+    pub(super) fn holder() -> Option<u32> {
         let mut file = File::open(Self::path()).ok()?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
             Err(Errno::WOULDBLOCK) => {}

@@ -44,7 +44,10 @@ fn take_lock() -> Result<Lock, Failure> {
         Failure::environment(format!("cannot use `{}`: {error}", directory.display()))
     };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(failed)?;
-    Lock::take().map_err(failed)?.ok_or_else(|| Failure::environment("a daemon runs already"))
+    Lock::take().map_err(failed)?.ok_or_else(|| {
+        let holder = Lock::holder().map(|pid| format!("it is process {pid}; once that has ended, try again"));
+        Failure::environment("a daemon runs already, and does not say where it listens").with_hint(holder)
+    })
 }
 
 async fn run(config: &Config) -> Result<(), Failure> {

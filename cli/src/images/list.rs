@@ -31,10 +31,10 @@ const TABLE: &str = "table {{.Repository}}\\t{{.Tag}}\\t{{.ID}}\\t{{.CreatedSinc
 
 const NOTES: &str = "\
 Columns:
-  SIZE        the files of the image, unpacked, base included
-  PACKEDSIZE  its compressed layers, once it was exported
-  CHANGE      of SIZE against the image that had this name before
-  DISCARDED   what the stages weighed that the image does not contain
+  SIZE         the files of the image, unpacked, base included
+  PACKED SIZE  its compressed layers, once it was exported
+  CHANGE       of SIZE against the image that had this name before
+  DISCARDED    what the stages weighed that the image does not contain
 
 Filters:
   reference=PATTERN   names that match; `*` stands for anything but `/`

@@ -46,7 +46,7 @@ enum Content {
 impl Outputs<'_> {
     /// Has every output written, and gives the image's id where it is known or wanted.
     pub(crate) async fn write_all(self, asked: &BuildRequest) -> Result<Option<OciDigest>, Error> {
-        if !asked.outputs.is_empty() || asked.wants_image_id {
+        if !asked.outputs.is_empty() {
             self.bring_bytes().await?;
         }
         let mut id = None;
@@ -59,10 +59,21 @@ impl Outputs<'_> {
             id = id.or(image);
         }
         if id.is_none() && asked.wants_image_id {
-            let options = self.options(Compression::Gzip, self.source_date_epoch, false);
-            id = Some(self.assemble(options).await?.config_descriptor.digest);
+            id = Some(self.id().await?);
         }
         Ok(id)
+    }
+
+    /// The image's id. It takes no layer's bytes when it was asked for before, and never a packed layer.
+    async fn id(self) -> Result<OciDigest, Error> {
+        let timestamps = timestamps(self.source_date_epoch, false);
+        let (image, store): (Image, Store) = (self.finished.image.clone(), self.farm.store.clone());
+        if let Some(known) = blocking(move || Ok(image.known_id(&store, timestamps)?)).await? {
+            return Ok(known);
+        }
+        self.bring_bytes().await?;
+        let (image, store) = (self.finished.image.clone(), self.farm.store.clone());
+        blocking(move || Ok(image.id(&store, timestamps)?)).await
     }
 
     /// What only workers hold is needed here from now on.
@@ -97,12 +108,7 @@ impl Outputs<'_> {
             Compression::Gzip => farm_oci::image::Compression::Gzip,
             Compression::Uncompressed => farm_oci::image::Compression::None,
         };
-        let timestamps = match (epoch, rewrite) {
-            (None, _) => Timestamps::Keep,
-            (Some(epoch), false) => Timestamps::Created(epoch),
-            (Some(epoch), true) => Timestamps::Rewrite(epoch),
-        };
-        AssembleOptions { compression, timestamps }
+        AssembleOptions { compression, timestamps: timestamps(epoch, rewrite) }
     }
 
     async fn assemble(self, options: AssembleOptions) -> Result<Assembled, Error> {
@@ -150,5 +156,13 @@ impl Outputs<'_> {
             }
         };
         parts::send(sender, make).await
+    }
+}
+
+fn timestamps(epoch: Option<i64>, rewrite: bool) -> Timestamps {
+    match (epoch, rewrite) {
+        (None, _) => Timestamps::Keep,
+        (Some(epoch), false) => Timestamps::Created(epoch),
+        (Some(epoch), true) => Timestamps::Rewrite(epoch),
     }
 }

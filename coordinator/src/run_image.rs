@@ -29,6 +29,8 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// Runs the command; what it writes goes out as it comes. It ends when the stream does.
 pub(crate) async fn run(farm: &Arc<Farm>, request: RunRequest, stream: &mut Stream) -> Result<(), Error> {
+    // The image stays until the command ends, whatever is pruned meanwhile.
+    let _kept = farm.store.begin();
     let (config, state) = image(farm, &request).await?;
     let task = task(request, &config, &state)?;
     if state.layers.is_empty() {

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Error;
 use crate::config::write_config;
+use crate::hashing::Hashing;
 use crate::manifest::{Descriptor, Manifest, PlatformJson, media};
 use crate::pack::{PACKER_VERSION, write_tar};
 use crate::resolved::{LayerDescriptor, sha256};
@@ -198,14 +199,45 @@ impl Image {
         (config, history)
     }
 
-    /// Packed forms of the layers, in order; layers are packed side by side.
+    /// The image's id, the digest of its config, without compressing or keeping anything: it follows from the tars alone.
+    pub fn id(&self, store: &Store, timestamps: Timestamps) -> Result<OciDigest, Error> {
+        let diff_ids = self.side_by_side(&|layer| diff_id(layer, store, timestamps))?;
+        Ok(self.id_with(timestamps, &diff_ids))
+    }
+
+    /// The image's id when it takes no layer's bytes to tell: each one's tar was hashed before.
+    pub fn known_id(&self, store: &Store, timestamps: Timestamps) -> Result<Option<OciDigest>, Error> {
+        let mut diff_ids = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            match known_diff_id(layer, store, timestamps)? {
+                Some(diff_id) => diff_ids.push(diff_id),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(self.id_with(timestamps, &diff_ids)))
+    }
+
+    fn id_with(&self, timestamps: Timestamps, diff_ids: &[OciDigest]) -> OciDigest {
+        let (config, history) = self.dated(timestamps);
+        sha256(&write_config(&config, &history, diff_ids))
+    }
+
+    /// Packed forms of the layers, in order.
     fn pack_layers(&self, store: &Store, options: AssembleOptions) -> Result<Vec<Packed>, Error> {
+        self.side_by_side(&|layer| packed_form(layer, store, options))
+    }
+
+    /// What `make` makes of each layer, in order; of several layers at a time, and of an equal one once.
+    fn side_by_side<T: Copy + Send>(
+        &self,
+        make: &(dyn Fn(&ImageLayer) -> Result<T, Error> + Sync),
+    ) -> Result<Vec<T>, Error> {
         let next = AtomicUsize::new(0);
         let done = Mutex::new(BTreeMap::new());
         let work = || {
             while let Some(layer) = self.layers.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let packed = packed_form(layer, store, options);
-                done.lock().unwrap_or_else(PoisonError::into_inner).insert(layer.layer().digest, packed);
+                let made = make(layer);
+                done.lock().unwrap_or_else(PoisonError::into_inner).insert(layer.layer().digest, made);
             }
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(self.layers.len());
@@ -216,16 +248,16 @@ impl Image {
             work();
         });
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut results: BTreeMap<_, Packed> = BTreeMap::new();
-        let mut packed = Vec::new();
+        let mut results: BTreeMap<_, T> = BTreeMap::new();
+        let mut all = Vec::new();
         for layer in &self.layers {
             let key = layer.layer().digest;
             if let Some(result) = done.remove(&key) {
                 results.insert(key, result?);
             }
-            packed.push(*results.get(&key).ok_or(Error::MissingLayer(key))?);
+            all.push(*results.get(&key).ok_or(Error::MissingLayer(key))?);
         }
-        Ok(packed)
+        Ok(all)
     }
 }
 
@@ -287,6 +319,39 @@ pub fn pack_layer(layer: &LayerRef, store: &Store, options: AssembleOptions) -> 
     let packed = Packed { digest, size, diff_id };
     store.put_packed(&layer.digest, &codec, &packed)?;
     Ok(packed)
+}
+
+/// The digest of a layer's tar, when it was made before in whatever form.
+fn known_diff_id(
+    layer: &ImageLayer,
+    store: &Store,
+    timestamps: Timestamps,
+) -> Result<Option<OciDigest>, Error> {
+    let layer = match layer {
+        ImageLayer::Base { descriptor, .. } => return Ok(Some(descriptor.diff_id)),
+        ImageLayer::Built(layer) => layer,
+    };
+    for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+        if let Some(known) = store.packed(&layer.digest, &compression.codec(timestamps))? {
+            return Ok(Some(known.diff_id));
+        }
+    }
+    Ok(None)
+}
+
+fn diff_id(layer: &ImageLayer, store: &Store, timestamps: Timestamps) -> Result<OciDigest, Error> {
+    if let Some(known) = known_diff_id(layer, store, timestamps)? {
+        return Ok(known);
+    }
+    let layer = layer.layer();
+    let tree = store.tree(&layer.digest)?.ok_or(Error::MissingLayer(layer.digest))?;
+    let mut out = Hashing::start();
+    write_tar(&tree, store, &mut out, timestamps.clamp())?;
+    let (digest, size) = out.finish().map_err(writing)?;
+    // The uncompressed form is remembered without its bytes: whoever wants those makes them.
+    let codec = Compression::None.codec(timestamps);
+    store.put_packed(&layer.digest, &codec, &Packed { digest, size, diff_id: digest })?;
+    Ok(digest)
 }
 
 fn writing(source: io::Error) -> Error {

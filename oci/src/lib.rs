@@ -20,6 +20,7 @@ pub mod registry;
 pub mod resolved;
 pub mod unpack;
 
+mod hashing;
 mod pipe;
 mod remembered;
 mod tar_reader;

@@ -18,6 +18,13 @@ use crate::database::{Batch, Database, Table, Write, read_value, value};
 use crate::error::Context;
 use crate::packs::Packs;
 
+/// How many times as long a sync waits while there is work.
+const PATIENCE: u32 = 6;
+/// How long nothing is to be done before memory is given back.
+const REST: Duration = Duration::from_secs(10);
+/// How often it is looked whether there still is.
+const BUSY_WAIT: Duration = Duration::from_millis(500);
+
 /// What kind of file a marker stands for; the numbers are on disk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
@@ -78,6 +85,8 @@ struct Pending {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Chore {
     Sync,
+    /// Nothing happens: memory can be given back.
+    Rest,
     EmptyTrash,
     Stop,
 }
@@ -207,8 +216,9 @@ impl Durability {
         self.wake.notify_all();
     }
 
-    /// Waits for the next thing to do.
-    pub(crate) fn next_chore(&self) -> Chore {
+    /// Waits for the next thing to do. While `is_busy` says so, a sync is put off for some time: it would have whoever writes
+    /// to the same file system wait, running steps above all.
+    pub(crate) fn next_chore(&self, is_busy: &dyn Fn() -> bool) -> Chore {
         let mut pending = self.pending();
         loop {
             if pending.closing {
@@ -218,16 +228,28 @@ impl Durability {
                 return Chore::EmptyTrash;
             }
             let waited = pending.since.map(|since| since.elapsed());
+            let due = waited.is_some_and(|waited| waited >= self.pace.after || pending.bytes >= self.pace.bytes);
             pending = match waited {
-                Some(waited) if waited >= self.pace.after || pending.bytes >= self.pace.bytes => {
+                Some(waited) if due && (waited >= self.pace.after * PATIENCE || !is_busy()) => {
                     return Chore::Sync;
+                }
+                Some(_) if due => {
+                    let woken = self.wake.wait_timeout(pending, BUSY_WAIT);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
                 }
                 Some(waited) => {
                     let rest = self.pace.after.saturating_sub(waited);
                     let woken = self.wake.wait_timeout(pending, rest);
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
-                None => self.wake.wait(pending).unwrap_or_else(PoisonError::into_inner),
+                None => {
+                    let woken = self.wake.wait_timeout(pending, REST);
+                    let (pending, waited) = woken.unwrap_or_else(PoisonError::into_inner);
+                    if waited.timed_out() {
+                        return Chore::Rest;
+                    }
+                    pending
+                }
             };
         }
     }

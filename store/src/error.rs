@@ -122,6 +122,12 @@ pub enum Error {
         /// What it says.
         version: u8,
     },
+    /// The database has tables that this version does not know.
+    #[error("open the database `{}`: another version of farm made it", path.display())]
+    OtherLayout {
+        /// Where it is.
+        path: PathBuf,
+    },
     /// A tree could not be read or kept.
     #[error(transparent)]
     Tree(#[from] farm_tree::Error),
@@ -135,7 +141,7 @@ impl Error {
                 Some("free some space on that file system (`farm prune` frees the cache), or put the state directory on a larger one")
             }
             Self::InUse { .. } => Some("wait for that process, or stop it, or use another state directory"),
-            Self::UnknownVersion { .. } => {
+            Self::UnknownVersion { .. } | Self::OtherLayout { .. } => {
                 Some("use the version of farm that wrote the store, or a new state directory")
             }
             Self::Corrupt(_) | Self::MissingBlob(_) => {
@@ -171,7 +177,8 @@ impl Error {
             | Self::Source(_)
             | Self::Corrupt(_)
             | Self::MissingBlob(_)
-            | Self::UnknownVersion { .. } => true,
+            | Self::UnknownVersion { .. }
+            | Self::OtherLayout { .. } => true,
             Self::Mismatch { .. }
             | Self::OciMismatch { .. }
             | Self::TooLarge { .. }

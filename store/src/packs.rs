@@ -19,6 +19,7 @@ use farm_model::BlobDigest;
 
 use crate::Error;
 use crate::blobs::{blob_key, pack_row};
+use crate::database::{Batch, Table, Write};
 use crate::durability::{Fresh, Kind};
 use crate::error::Context;
 use crate::store::Core;
@@ -78,10 +79,29 @@ impl Packs {
 
     /// Appends `bytes`, which are `blob`, and records where they are.
     pub(crate) fn keep(&self, core: &Core, blob: &BlobDigest, bytes: &[u8]) -> Result<(), Error> {
+        self.keep_all(core, core.database.batch(), std::slice::from_ref(blob), bytes)
+    }
+
+    /// Appends `bytes`, which are `blobs` one after the other, and records where they are together with what is in `batch`.
+    pub(crate) fn keep_all(
+        &self,
+        core: &Core,
+        mut batch: Batch<'_>,
+        blobs: &[BlobDigest],
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        if bytes.is_empty() {
+            return batch.write(Write::Lazy);
+        }
         let _appending = self.gate.read().unwrap_or_else(PoisonError::into_inner);
-        let (slot, file) = self.reserve(core, bytes.len() as u64)?;
-        file.write_all_at(bytes, slot.offset).while_doing("write", self.path(slot.pack))?;
-        core.database.put(crate::database::Table::Blobs, &blob_key(blob), &pack_row(slot))?;
+        let (start, file) = self.reserve(core, bytes.len() as u64)?;
+        file.write_all_at(bytes, start.offset).while_doing("write", self.path(start.pack))?;
+        let mut slot = start;
+        for blob in blobs {
+            batch.put(Table::Blobs, &blob_key(blob), &pack_row(slot));
+            slot.offset += blob.size;
+        }
+        batch.write(Write::Lazy)?;
         core.durability.grow(bytes.len() as u64);
         Ok(())
     }

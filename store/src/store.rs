@@ -15,6 +15,7 @@ use crate::layout::{Layout, make_directory};
 use crate::lock::Lock;
 use crate::packs::Packs;
 use crate::uses::Uses;
+use crate::whole::WholeRecords;
 use crate::work::Touched;
 use crate::{Error, recovery, trash};
 
@@ -106,6 +107,7 @@ pub(crate) struct Core {
     pub(crate) durability: Durability,
     pub(crate) directories: Directories,
     pub(crate) records: RecordCache,
+    pub(crate) whole: WholeRecords,
     pub(crate) packs: Packs,
     pub(crate) layout: Layout,
     pub(crate) touched: Touched,
@@ -140,6 +142,7 @@ impl Core {
             durability: Durability::new(root, boot, pace)?,
             directories: Directories::default(),
             records: RecordCache::default(),
+            whole: WholeRecords::default(),
             canonical: Mutex::default(),
             epoch: Mutex::default(),
             generation: Mutex::new(generation),
@@ -172,6 +175,7 @@ impl Core {
         batch.put(Table::Meta, GENERATION, row.as_bytes());
         batch.write(write)?;
         *generation = next;
+        self.whole.forget();
         Ok(())
     }
 
@@ -222,8 +226,9 @@ impl Drop for Closer {
 
 fn run_chores(core: &Core) {
     loop {
-        match core.durability.next_chore() {
+        match core.durability.next_chore(&|| core.touched.is_working()) {
             Chore::Stop => return,
+            Chore::Rest => core.records.rest(),
             Chore::EmptyTrash => trash::empty(&core.layout.trash()),
             Chore::Sync => {
                 if let Err(error) = core.sync() {

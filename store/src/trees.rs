@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use farm_model::encoding::Decoder;
 use farm_model::result::LayerRef;
-use farm_model::{BlobDigest, DirectoryDigest, LayerDigest};
+use farm_model::{DirectoryDigest, LayerDigest};
 use farm_tree::encoding::{decode, record_digest, seal};
-use farm_tree::{Directory, DirectoryRef, Entries, Entry, File, Node, Records, Tree};
+use farm_tree::{Directory, DirectoryRef, Entries, Entry, Node, Records, Tree};
 
 use crate::database::{Table, read_value, value};
 use crate::work::Thing;
@@ -215,58 +215,6 @@ impl Store {
         Ok(complete)
     }
 
-    /// The blobs of `tree` that are nowhere in the store, each once.
-    pub fn missing_blobs(&self, tree: &Tree) -> Result<Vec<BlobDigest>, Error> {
-        let mut missing = Vec::new();
-        let mut seen = HashSet::new();
-        self.each_file(tree, &mut |file| {
-            if seen.insert(file.blob) && !self.contains(&file.blob)? {
-                missing.push(file.blob);
-            }
-            Ok(Step::On)
-        })?;
-        Ok(missing)
-    }
-
-    fn first_missing(&self, tree: &Tree) -> Result<Option<BlobDigest>, Error> {
-        let mut missing = None;
-        self.each_file(tree, &mut |file| {
-            if self.contains(&file.blob)? {
-                return Ok(Step::On);
-            }
-            missing = Some(file.blob);
-            Ok(Step::Stop)
-        })?;
-        Ok(missing)
-    }
-
-    /// Visits the files of `tree`; a record that occurs more than once is visited once.
-    fn each_file(
-        &self,
-        tree: &Tree,
-        visit: &mut dyn FnMut(&File) -> Result<Step, Error>,
-    ) -> Result<(), Error> {
-        let mut seen = HashSet::new();
-        let mut open = vec![tree.root.record.digest];
-        while let Some(digest) = open.pop() {
-            if !seen.insert(digest) {
-                continue;
-            }
-            for entry in self.untouched_entries(digest)?.values() {
-                match entry {
-                    Entry::Node(Node::Directory(directory)) => open.push(directory.record.digest),
-                    Entry::Node(Node::File(file)) => {
-                        if visit(file)? == Step::Stop {
-                            return Ok(());
-                        }
-                    }
-                    Entry::Node(Node::Symlink(_) | Node::Device(_)) | Entry::Whiteout => {}
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Visits every directory of `tree` with its path, parents first; refuses trees that no file system could hold.
     pub(crate) fn each_directory(&self, tree: &Tree, visit: &mut VisitDirectory<'_>) -> Result<(), Error> {
         let mut open = vec![(Vec::new(), tree.root.clone())];
@@ -293,13 +241,6 @@ impl Store {
 
 /// Is shown the path of a directory, its own metadata and its entries.
 pub(crate) type VisitDirectory<'a> = dyn FnMut(&[u8], &Directory, &Entries) -> Result<(), Error> + 'a;
-
-/// Whether a visit goes on.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Step {
-    On,
-    Stop,
-}
 
 /// The row of a tree.
 pub(crate) fn tree_row(layer: &LayerDigest, tree: &Tree) -> ([u8; 32], Vec<u8>) {

@@ -100,7 +100,7 @@ pub struct Prune {
     pub classes: BTreeSet<Class>,
     /// Only what was not used for so long.
     pub unused_for: Option<Duration>,
-    /// Stop once the classes together hold no more than this.
+    /// Stop once the classes together hold no more than this, images and metadata not counted.
     pub keep_bytes: Option<u64>,
     /// Also what a later build would find in the cache; without it only what no record reaches and what can be made
     /// again.

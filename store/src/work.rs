@@ -88,6 +88,11 @@ impl Touched {
         }
     }
 
+    /// Whether any work is under way, or a prune.
+    pub(crate) fn is_working(&self) -> bool {
+        self.watchers.load(Ordering::Acquire) > 0
+    }
+
     /// Begins to hear of layers that are looked at for the first time.
     pub(crate) fn begin_sweep(&self) {
         self.watchers.fetch_add(1, Ordering::AcqRel);

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use farm_executor::{CancelFlag, Container, Executor, Limits, Meter, Network, NetworkPool, User};
 use farm_model::event::Stream;
@@ -107,7 +107,9 @@ impl Runner {
         secrets: &[farm_proto::Secret],
     ) -> Result<Option<Made>, Error> {
         let secrets: Vec<&[u8]> = secrets.iter().map(farm_proto::Secret::expose).collect();
+        let started = Instant::now();
         let committed = commit::commit(&self.store, parent, &scratch.upper(), ended, &secrets)?;
+        let read = started.elapsed();
         let more = committed.exposed.len().saturating_sub(MOST_WARNINGS);
         let which = committed.exposed.iter().take(MOST_WARNINGS).map(|path| format!("`/{}`", path.display()));
         let which = which.chain((more > 0).then(|| format!("{more} more files")));
@@ -117,6 +119,7 @@ impl Runner {
         }
         let Some(tree) = committed.layer else { return Ok(None) };
         let layer = self.store.adopt(&scratch.upper(), &tree)?;
+        tracing::debug!(lease = %job.lease, ?read, all = ?started.elapsed(), "what a step left is a layer");
         Ok(Some(Made { layer, tree: tree.encode() }))
     }
 

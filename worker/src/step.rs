@@ -40,6 +40,8 @@ pub(crate) struct Order {
 impl Stepper {
     /// Does what was ordered and reports how it ended.
     pub(crate) async fn execute(self: Arc<Self>, order: Order) {
+        // Its inputs and its layer stay, whatever is pruned meanwhile.
+        let _kept = self.runner.store.begin();
         let Order { lease, task, peers, mut grant } = order;
         let Task::Run(task) = task;
         let outcome = match self.try_execute(lease, *task, &peers, &mut grant).await {

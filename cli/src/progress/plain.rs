@@ -96,10 +96,17 @@ impl Plain {
                 self.line(&mut out, *step, "CACHED");
             }
             BuildEvent::Logged { step, bytes, .. } => self.log(&mut out, *step, bytes),
-            BuildEvent::Finished { step, micros, bytes, .. } => {
+            BuildEvent::Finished { step, micros, usage, bytes } => {
                 self.flush(&mut out, *step);
-                let wrote = if *bytes == 0 { String::new() } else { format!(", {}", size(*bytes)) };
-                self.line(&mut out, *step, &format!("DONE {}{wrote}", seconds(*micros)));
+                let mut done = format!("DONE {}", seconds(*micros));
+                if *bytes > 0 {
+                    done.push_str(&format!(", {}", size(*bytes)));
+                }
+                if usage.wall_micros > 0 {
+                    // The rest of the time is what making and keeping a layer took.
+                    done.push_str(&format!(", command {}", seconds(usage.wall_micros)));
+                }
+                self.line(&mut out, *step, &done);
             }
             BuildEvent::Failed { step, exit } => {
                 self.flush(&mut out, *step);

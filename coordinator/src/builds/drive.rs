@@ -13,6 +13,8 @@ use crate::{Error, diagnosis};
 
 /// Drives a build that was admitted until it has ended.
 pub(crate) async fn drive(farm: Arc<Farm>, running: Arc<Running>, request: BuildRequest) {
+    // Until everything is recorded, no prune takes what the build has looked at.
+    let _kept = farm.store.begin();
     let (build, log) = (running.build, Arc::clone(&running.log));
     let (name, source) = (request.dockerfile_name.clone(), request.dockerfile.clone());
     let mut work = JoinSet::new();

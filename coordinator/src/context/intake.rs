@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use farm_model::BlobDigest;
-use farm_store::Store;
+use farm_store::{Intake, Store};
 use rustix::fs::OFlags;
 
 use super::Ingest;
@@ -28,13 +28,15 @@ pub(super) fn take_all(
     let threads = if blobs.len() < WORTH_THREADS { 1 } else { processors.min(MOST_THREADS) };
     let next = AtomicUsize::new(0);
     let worker = || {
+        let mut intake = store.intake();
         while let Some((blob, path)) = both(blobs, seen, next.fetch_add(1, Ordering::Relaxed)) {
             // Nowhere: another step had the context scanned again, and it has changed.
             let Some(path) = path else { return Ok(Ingest::Changed) };
-            if take(store, blob, Path::new(OsStr::from_bytes(path)))? == Ingest::Changed {
+            if take(&mut intake, blob, Path::new(OsStr::from_bytes(path)))? == Ingest::Changed {
                 return Ok(Ingest::Changed);
             }
         }
+        intake.finish()?;
         Ok(Ingest::Complete)
     };
     if threads == 1 {
@@ -54,13 +56,13 @@ fn both<'a>(blobs: &'a [BlobDigest], seen: &'a [Option<Vec<u8>>], index: usize) 
     Some((blobs.get(index)?, seen.get(index)?))
 }
 
-fn take(store: &Store, blob: &BlobDigest, path: &Path) -> Result<Ingest, Error> {
+fn take(intake: &mut Intake<'_>, blob: &BlobDigest, path: &Path) -> Result<Ingest, Error> {
     // What has become a FIFO meanwhile must not be waited for.
     let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
     let mut options = OpenOptions::new();
     let opened = options.read(true).custom_flags(flags.bits().cast_signed()).open(path);
     let Ok(mut file) = opened else { return Ok(Ingest::Changed) };
-    match store.ingest_expected(&mut file, blob) {
+    match intake.take(&mut file, blob) {
         Ok(()) => Ok(Ingest::Complete),
         Err(farm_store::Error::Mismatch { .. } | farm_store::Error::Source(_)) => Ok(Ingest::Changed),
         Err(error) => Err(error.into()),

@@ -73,7 +73,9 @@ impl Plan {
             candidates.extend(mounts(survey, in_use));
         }
         let usage = survey.usage();
-        let total = usage.iter().filter(|(class, _)| selected(*class)).map(|(_, amount)| amount.bytes).sum();
+        // What never goes would only push out what does.
+        let counts = |class| selected(class) && !matches!(class, Class::Images | Class::Metadata);
+        let total = usage.iter().filter(|(class, _)| counts(*class)).map(|(_, amount)| amount.bytes).sum();
         Self::take(candidates, total, prune)
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::PoisonError;
 
 use crate::database::{Table, Write, read_value};
+use crate::oci::decode_packed;
 use crate::steps::{decode_layer, decode_result, read_canonical};
 use crate::{Error, Store};
 
@@ -22,7 +23,27 @@ pub(super) fn sweep(store: &Store) -> Result<(), Error> {
         is_gone(store, read_value(Table::BaseLayers, row, decode_layer)?.digest.as_bytes())
     };
     drop_rows(store, Table::BaseLayers, &is_dead)?;
+    drop_forms(store)?;
     drop_explanations(store, &last)
+}
+
+/// Drops what is remembered of packed forms whose layer is gone and whose bytes are not here.
+fn drop_forms(store: &Store) -> Result<(), Error> {
+    let database = &store.core.database;
+    let mut dead = Vec::new();
+    database.each(Table::Packed, &mut |key, row| {
+        let (_, packed) = decode_packed(row)?;
+        if let Some((layer, _)) = key.split_first_chunk::<32>()
+            && is_gone(store, layer)?
+            && !database.has(Table::OciBlobs, &packed.digest.0)?
+        {
+            dead.push(key.to_owned());
+        }
+        Ok(())
+    })?;
+    let mut batch = database.batch();
+    dead.iter().for_each(|key| batch.delete(Table::Packed, key));
+    batch.write(Write::Lazy)
 }
 
 fn is_gone(store: &Store, layer: &[u8; 32]) -> Result<bool, Error> {

@@ -61,6 +61,8 @@ impl<'a> Sweep<'a> {
     pub(super) fn run(mut self) -> Result<Usage, Error> {
         let cache = self.victims.iter().any(|victim| matches!(victim, Victim::Strays | Victim::Layer(_)));
         if cache {
+            // From here on every look at a blob is noted again.
+            self.store.core.whole.forget();
             self.mark_what_stays()?;
             self.drop_layers()?;
             self.sweep_records()?;

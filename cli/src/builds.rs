@@ -89,8 +89,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             let mut interrupts = Interrupts::listen()
                 .map_err(|error| Failure::environment(format!("cannot listen for signals: {error}")))?;
             let ending = tokio::select! {
-                ending = follow_log(&client, build, progress, Interest::Want, true) => ending?,
-                () = interrupts.requested() => return Err(Failure::interrupted()),
+                ending = follow_log(&client, build, progress, Interest::Want, true) => Some(ending?),
+                () = interrupts.requested() => None,
+            };
+            let Some(ending) = ending else {
+                // Said before this process goes, so that the build does not wait for it.
+                client.close().await;
+                return Err(Failure::interrupted());
             };
             ending.map_or_else(
                 || {

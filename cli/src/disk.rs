@@ -24,6 +24,7 @@ Filters:
   type=KIND       only this kind, as `farm du` names them; several are added up
   until=DURATION  only what was not used for so long, such as 90s, 30m, 24h or 7d
 
+On a farm this is about the coordinator's store; what workers keep is theirs.
 Without `--all` only that goes which no record reaches, and what can be made again.
 
 Examples:

@@ -96,7 +96,11 @@ async fn follow(options: &Options, request: RunRequest) -> Result<ExitCode, Fail
         let reply = tokio::select! {
             reply = replies.next() => reply.map_err(|error| Failure::connection(&error))?,
             // The command ends with the stream.
-            () = interrupts.requested() => return Err(Failure::interrupted()),
+            () = interrupts.requested() => {
+                drop(replies);
+                client.close().await;
+                return Err(Failure::interrupted());
+            }
         };
         let reply =
             reply.ok_or_else(|| Failure::environment("the coordinator went away while the command ran"))?;

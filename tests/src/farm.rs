@@ -15,6 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::filesystem::Filesystem;
@@ -57,6 +58,14 @@ enum Output {
     AsGiven,
 }
 
+/// A command that runs.
+#[derive(Debug)]
+pub struct Started {
+    pid: u32,
+    output: thread::JoinHandle<std::io::Result<std::process::Output>>,
+    archive: Option<PathBuf>,
+}
+
 /// What a finished `farm build` left.
 #[derive(Debug)]
 pub struct Outcome {
@@ -64,6 +73,8 @@ pub struct Outcome {
     pub status: Option<i32>,
     /// Standard output and error, one after the other.
     pub log: String,
+    /// Standard output alone.
+    pub stdout: String,
     archive: Option<PathBuf>,
 }
 
@@ -75,14 +86,19 @@ impl Farm {
 
     /// A farm whose processes read this `farm.toml` beside the one of the environment.
     pub fn configured(text: &str) -> Self {
-        let mut farm = Self::new();
+        Self::new().with_configuration(text)
+    }
+
+    /// The same for one that no command has started yet.
+    #[must_use]
+    pub fn with_configuration(mut self, text: &str) -> Self {
         let given = env::var_os("FARM_CONFIG").map(fs::read_to_string);
         let given = given.transpose().expect("FARM_CONFIG can be read").unwrap_or_default();
-        let file = farm.scratch("farm.toml");
+        let file = self.scratch("farm.toml");
         // Top-level keys have to come before the first table.
         fs::write(&file, format!("{text}\n{given}")).expect("a file in a temporary directory");
-        farm.configuration = Some(file);
-        farm
+        self.configuration = Some(file);
+        self
     }
 
     /// For what is a matter of topology: most tests run in whichever is chosen.
@@ -316,6 +332,11 @@ impl Build<'_> {
 
     /// Runs it to its end.
     pub fn run(self) -> Outcome {
+        self.start().finish()
+    }
+
+    /// Starts it; what it prints is read all the while.
+    pub fn start(self) -> Started {
         let stdin = self.stdin.clone();
         let archive = match &self.output {
             Output::Oci(path) => Some(path.clone()),
@@ -324,16 +345,13 @@ impl Build<'_> {
         let mut child = self.spawn();
         let mut pipe = child.stdin.take();
         // Written from a thread: farm may print more than a pipe holds before it has read everything.
-        let writer = std::thread::spawn(move || {
+        thread::spawn(move || {
             if let (Some(pipe), Some(bytes)) = (&mut pipe, stdin) {
                 let _ = pipe.write_all(&bytes);
             }
         });
-        let output = child.wait_with_output().expect("a child of ours can be waited for");
-        writer.join().expect("the writing thread does not panic");
-        let log =
-            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-        Outcome { status: output.status.code(), log, archive }
+        let pid = child.id();
+        Started { pid, output: thread::spawn(move || child.wait_with_output()), archive }
     }
 
     /// Starts it, for a test that interferes; both streams are pipes.
@@ -350,7 +368,29 @@ impl Build<'_> {
     }
 }
 
+impl Started {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        leftovers::send(self.pid, signal);
+    }
+
+    /// Waits for its end.
+    pub fn finish(self) -> Outcome {
+        let output = self.output.join().expect("the waiting thread does not panic");
+        let output = output.expect("a child of ours can be waited for");
+        let [stdout, stderr] =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Outcome { status: output.status.code(), log: stdout.clone() + &stderr, stdout, archive: self.archive }
+    }
+}
+
 impl Outcome {
+    /// Standard output as JSON, an object a line.
+    pub fn json_lines(&self) -> Vec<Value> {
+        let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        self.stdout.lines().map(parse).collect()
+    }
+
     /// Panics with the log unless the status is this one.
     #[must_use]
     pub fn expect(self, status: i32) -> Self {

@@ -71,7 +71,8 @@ pub fn status(code: u16) -> Answer {
     )
 }
 
-fn usual_answer(image: &Blobs, path: &str) -> Answer {
+/// What a registry answers that holds one image under every name and tag.
+pub fn usual_answer(image: &Blobs, path: &str) -> Answer {
     let manifest = || {
         let headers = [
             ("Content-Type", "application/vnd.oci.image.manifest.v1+json".to_owned()),

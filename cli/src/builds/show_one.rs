@@ -16,6 +16,8 @@ use crate::show;
 struct Line {
     title: String,
     state: String,
+    /// The build that asked for it first, when that is another one.
+    shared: Option<BuildId>,
     took: String,
     bytes: String,
 }
@@ -56,10 +58,17 @@ impl Page {
             }
             BuildEvent::Cached { step, .. } => self.state(step, "cached"),
             BuildEvent::Queued { step } => self.state(step, "waiting"),
-            BuildEvent::Shared { step, build } => self.state(step, &format!("shared with {build}")),
+            BuildEvent::Shared { step, build } => {
+                if let Some(line) = self.steps.get_mut(&step) {
+                    line.shared = Some(build);
+                }
+                self.state(step, &format!("shared with {build}"));
+            }
             BuildEvent::Started { step, worker } => {
-                let place = worker.map(|worker| format!("running on {worker}"));
-                self.state(step, &place.unwrap_or_else(|| "running".to_owned()));
+                let place = worker.map_or_else(|| "running".to_owned(), |worker| format!("running on {worker}"));
+                let shared = self.steps.get(&step).and_then(|line| line.shared);
+                let shared = shared.map(|build| format!(", shared with {build}")).unwrap_or_default();
+                self.state(step, &(place + &shared));
             }
             BuildEvent::Finished { step, micros, bytes, .. } => {
                 self.state(step, "done");

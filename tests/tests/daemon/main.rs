@@ -1,4 +1,9 @@
-//! What only a daemon has: it runs for a user, starts by itself and stays. These tests do not depend on `FARM_TOPOLOGY`.
+//! What only a daemon has, and what needs no farm at all. These tests do not depend on `FARM_TOPOLOGY`.
+
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod configuration;
+mod disk;
+mod lifecycle;
+mod manual;
 mod privileges;

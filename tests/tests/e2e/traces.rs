@@ -148,6 +148,18 @@ pub(crate) fn processes(mark: &str) -> Vec<u32> {
     numbers.filter(runs).collect()
 }
 
+/// Waits until a step sleeps for this many seconds, which nothing else does.
+pub(crate) fn wait_for_step(mark: &str) {
+    wait_for(|| (!processes(mark).is_empty()).then_some(()), &format!("a step that runs `sleep {mark}`"));
+}
+
+/// Ends the sleep, so that what follows it in its step comes next.
+pub(crate) fn release(mark: &str) {
+    for pid in processes(mark) {
+        leftovers::send(pid, rustix::process::Signal::TERM);
+    }
+}
+
 /// Number, name and the other end's number of the interfaces of a namespace.
 fn interfaces(namespace: &File) -> Vec<(u32, String, Option<u32>)> {
     let enter = format!("--net={}", descriptor(namespace).display());

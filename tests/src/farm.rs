@@ -33,6 +33,7 @@ pub struct Farm {
     root: TempDir,
     topology: Topology,
     configuration: Option<PathBuf>,
+    namespace: Option<PathBuf>,
     inner: Mutex<Inner>,
 }
 
@@ -104,7 +105,14 @@ impl Farm {
     /// For what is a matter of topology: most tests run in whichever is chosen.
     pub fn of(topology: Topology) -> Self {
         let root = tempfile::Builder::new().prefix("farm-e2e-").tempdir().expect("a temporary directory");
-        Self { root, topology, configuration: None, inner: Mutex::default() }
+        Self { root, topology, configuration: None, namespace: None, inner: Mutex::default() }
+    }
+
+    /// The same in this network namespace, client and daemon alike.
+    #[must_use]
+    pub fn in_network(mut self, namespace: &Path) -> Self {
+        self.namespace = Some(namespace.to_owned());
+        self
     }
 
     /// A build with plain progress whose result is an OCI archive, to be read with [`Outcome::image`].
@@ -124,7 +132,14 @@ impl Farm {
     pub fn client(&self, program: &Path) -> Command {
         let mut command = match self.topology {
             Topology::Daemon => {
-                let mut command = Command::new(program);
+                let mut command = match &self.namespace {
+                    Some(namespace) => {
+                        let mut command = Command::new("nsenter");
+                        command.arg(format!("--net={}", namespace.display())).arg("--").arg(program);
+                        command
+                    }
+                    None => Command::new(program),
+                };
                 command.envs(self.directories()[0].variables());
                 command.env_remove("FARM_COORDINATOR").env_remove("FARM_CERTIFICATES");
                 command
@@ -372,6 +387,21 @@ impl Started {
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         leftovers::send(self.pid, signal);
+    }
+
+    /// Whether it has ended.
+    pub fn is_finished(&self) -> bool {
+        self.output.is_finished()
+    }
+
+    /// Waits for its end for so long; one that goes on is killed.
+    pub fn finish_within(self, patience: Duration) -> Option<Outcome> {
+        let ended = leftovers::wait_for(patience, || self.is_finished().then_some(()));
+        if ended.is_none() {
+            self.signal(Signal::KILL);
+            return None;
+        }
+        Some(self.finish())
     }
 
     /// Waits for its end.

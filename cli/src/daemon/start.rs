@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 
 use rustix::fs::FlockOperation;
@@ -58,7 +59,10 @@ fn spawn(options: &Options) -> Result<(), Failure> {
     }
     let status = child.wait().map_err(failed)?;
     let code = status.code().and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
-    let said = log::tail(&log, LAST_LINES);
+    let said = match status.signal() {
+        Some(signal) => format!("signal {signal} ended it"),
+        None => log::tail(&log, LAST_LINES),
+    };
     Err(Failure::of_build(code.unwrap_or(Failure::ENVIRONMENT), format!("the daemon did not start: {said}"))
         .with_hint(Some(format!("its log is `{}`", log.display()))))
 }

@@ -161,11 +161,6 @@ impl Builds {
         self.registry().running.get(&build).cloned()
     }
 
-    /// The way to the client of a build that runs.
-    pub(crate) fn session(&self, build: BuildId) -> Option<Session> {
-        self.running(build).map(|running| running.session())
-    }
-
     /// How many builds run.
     pub(crate) fn count(&self) -> usize {
         self.registry().running.len()

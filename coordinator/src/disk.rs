@@ -1,7 +1,9 @@
 //! `farm du` and `farm prune`: the store's own accounts, with what images, running builds and steps need.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +32,8 @@ pub(crate) async fn prune(farm: &Arc<Farm>, request: PruneRequest) -> Result<Rep
             all: request.all,
             dry_run: request.dry_run,
         };
-        let gone = farm.store.prune(&prune, &pins(&farm)?, &is_in_use)?;
+        let folders = Folders::default();
+        let gone = farm.store.prune(&prune, &pins(&farm)?, &|what| folders.is_in_use(what))?;
         Ok(Reply::Usage(rows(&gone)))
     })
     .await
@@ -46,18 +49,34 @@ fn pins(farm: &Farm) -> Result<Pins, Error> {
     Ok(Pins { layers })
 }
 
-/// A step holds a lock on each cache mount that it uses.
-fn is_in_use(what: InUse<'_>) -> bool {
-    match what {
-        InUse::Layer(_) => false,
-        InUse::CacheMount(path) => is_locked(path),
-    }
+/// Folders of cache mounts, locked from the first look until everything is removed: every step that uses a mount holds a
+/// shared lock on its folder, and one that wants to waits meanwhile.
+#[derive(Debug, Default)]
+struct Folders {
+    locked: RefCell<BTreeMap<PathBuf, OwnedFd>>,
 }
 
-fn is_locked(path: &Path) -> bool {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let Ok(directory) = rustix::fs::openat(CWD, path, flags, Mode::empty()) else { return false };
-    rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive).is_err()
+impl Folders {
+    fn is_in_use(&self, what: InUse<'_>) -> bool {
+        match what {
+            InUse::Layer(_) => false,
+            InUse::CacheMount(instance) => instance.parent().is_none_or(|folder| !self.lock(folder)),
+        }
+    }
+
+    fn lock(&self, folder: &Path) -> bool {
+        let mut locked = self.locked.borrow_mut();
+        if locked.contains_key(folder) {
+            return true;
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let Ok(opened) = rustix::fs::openat(CWD, folder, flags, Mode::empty()) else { return false };
+        let free = rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if free {
+            locked.insert(folder.to_owned(), opened);
+        }
+        free
+    }
 }
 
 fn rows(usage: &Usage) -> Vec<UsageRow> {

@@ -8,9 +8,11 @@
 //! was issued to the worker who reports; secrets live in tasks only and go to no log.
 
 mod dispatcher;
+mod durations;
 mod log;
 mod perform;
 mod shape;
+mod strays;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -34,11 +36,14 @@ use crate::workers::{Hello, Replicator, Workers};
 use crate::{Error, Session};
 
 pub(crate) use dispatcher::Dispatcher;
+use dispatcher::Background;
 pub(crate) use log::{Entry, Log};
 pub(crate) use turn::{Order, Turn};
 
 /// How many messages of workers may wait for the dispatcher.
 const REPORTS: usize = 1024;
+/// How many durations of steps may wait to be kept; what does not fit is learned again.
+const LEARNED: usize = 1024;
 /// How many layers may wait to be copied from their workers; what does not fit stays where it is.
 const REPLICAS: usize = 4096;
 
@@ -76,7 +81,6 @@ pub(crate) struct Execution {
 #[derive(Clone, Debug)]
 pub(crate) struct Delivered {
     pub(crate) outcome: Arc<Outcome>,
-    pub(crate) worker: WorkerId,
 }
 
 impl Dispatch {
@@ -85,6 +89,8 @@ impl Dispatch {
         let (requests, requested) = mpsc::unbounded_channel();
         let (reports, reported) = mpsc::channel(REPORTS);
         let (replicas, wanted) = mpsc::channel(REPLICAS);
+        let (learned, learning) = mpsc::channel(LEARNED);
+        let keeper = durations::Keeper::new(store.clone(), learning);
         let workers = Arc::new(Workers::new());
         let replicator = Replicator::new(store.clone(), Arc::clone(&workers), wanted);
         let dispatch = Self {
@@ -97,7 +103,8 @@ impl Dispatch {
             replicas,
             root: store.root().to_owned(),
         };
-        let dispatcher = Dispatcher::new(&dispatch, requested, reported, replicator, epoch);
+        let background = Background { replicator, keeper };
+        let dispatcher = Dispatcher::new(&dispatch, requested, reported, background, learned, epoch);
         (dispatch, dispatcher)
     }
 
@@ -211,8 +218,8 @@ enum Request {
 /// What sessions with workers tell the dispatcher.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// A worker said hello; `session` tells it from its former and later selves.
-    Joined { worker: WorkerId, session: u64, hello: Box<Hello> },
+    /// A worker said hello; `session` tells it from its former and later selves. What it reports is heard from `taken` on.
+    Joined { worker: WorkerId, session: u64, hello: Box<Hello>, taken: oneshot::Sender<()> },
     /// A session ended.
     Lost { worker: WorkerId, session: u64 },
     /// Heartbeats, load, holdings and ends of leases.
@@ -254,6 +261,7 @@ async fn report(reporter: &Reporter, step: StepId, entry: Entry) {
     let event = match entry {
         Entry::Queued => BuildEvent::Queued { step },
         Entry::Follow { build, .. } => BuildEvent::Shared { step, build },
+        Entry::GoOn { .. } => return,
         Entry::Started { worker } => BuildEvent::Started { step, worker: Some(worker) },
         Entry::Logged { stream, bytes } => BuildEvent::Logged { step, stream, bytes },
         Entry::Warned { message } => BuildEvent::Warned { message },

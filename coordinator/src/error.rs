@@ -60,7 +60,7 @@ pub enum Error {
     #[error("no worker of the farm can do this: {0}")]
     NoWorker(String),
     /// Bytes of layers were found nowhere any more: what made them has to be done again.
-    #[error("the bytes of {} layers are nowhere in the farm any more", .0.len())]
+    #[error("the bytes of {} are nowhere in the farm any more", layers(.0.len()))]
     LayerLost(Vec<LayerDigest>),
     /// The client is gone.
     #[error("the client is gone")]
@@ -165,6 +165,10 @@ pub enum Error {
     /// A task of ours panicked.
     #[error("a part of the build panicked: {0}")]
     Panicked(String),
+}
+
+fn layers(count: usize) -> String {
+    if count == 1 { "a layer".to_owned() } else { format!("{count} layers") }
 }
 
 impl Error {

@@ -46,8 +46,8 @@ pub(crate) async fn record(
             let name = name.familiar();
             record.previous = None;
             if let Some(before) = find(&farm, &name)? {
-                // Building the same image again does not make it its own predecessor.
-                record.previous = if before.id() == record.id() { before.previous } else { Some(before.bytes) };
+                // A build that went on after an interruption is not its own predecessor.
+                record.previous = if before.build == Some(build) { before.previous } else { Some(before.bytes) };
                 if before.id() == record.id() {
                     record.config = record.config.or(before.config);
                 }

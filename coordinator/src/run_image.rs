@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use farm_model::encoding;
 use farm_model::event::Stream as Which;
 use farm_model::graph::Image;
 use farm_model::{BuildEvent, BuildId, Exit, ImageConfig, ImageSource, Reference, StageId, StepDigest, StepId};
@@ -22,6 +23,8 @@ use crate::{Error, base, images};
 
 /// The only step of what is no build.
 const STEP: StepId = StepId { stage: StageId(0), index: 0 };
+/// Domain of the digest of the one family to which all commands belong.
+const DOMAIN: &str = "farm 2026-11 family of commands v1";
 /// Events that may wait to be sent.
 const EVENTS: usize = 256;
 /// What a command sees when the image says nothing.
@@ -148,7 +151,8 @@ async fn execute(
         labels: Vec::new(),
         inputs: state.layers.iter().map(input).collect(),
     };
-    let shape = farm_scheduler::StepShape { step: STEP, family: key.0, needs: Vec::new() };
+    let family = encoding::digest(DOMAIN, config.platform.to_string().as_bytes());
+    let shape = farm_scheduler::StepShape { step: STEP, family, needs: Vec::new() };
     farm.dispatch.single_started(build, farm.scope.clone(), shape);
     let _ended = Ended { farm, build };
     let turn = farm.dispatch.turn(&farm.scope, key);

@@ -47,7 +47,8 @@ impl Coordinator {
     /// A coordinator over `store`. Needs a tokio runtime.
     pub fn new(store: Store, options: Options) -> Result<Self, Error> {
         let epoch = store.next_epoch()?;
-        let (dispatch, dispatcher) = Dispatch::new(&store, epoch);
+        let (dispatch, mut dispatcher) = Dispatch::new(&store, epoch);
+        dispatcher.remember(store.durations()?);
         let farm = Arc::new(Farm::new(store, dispatch, options)?);
         let tasks = Tasks::default();
         tasks.spawn(dispatcher.run());
@@ -62,6 +63,7 @@ impl Coordinator {
         reports: mpsc::Receiver<WorkerMessage>,
     ) {
         let farm = Arc::clone(&self.service.farm);
+        farm.dispatch.workers().expect_here();
         self.service.tasks.spawn(async move { workers::local(&farm, worker, commands, reports).await });
     }
 

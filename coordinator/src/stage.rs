@@ -151,17 +151,25 @@ impl Shared {
 
     async fn steps(&self, stage: &Stage) -> Result<State, Error> {
         let mut so_far = match self.start(stage).await {
-            Err(Error::WouldRun) => return Err(self.would_run(&stage.steps, None).await),
+            Err(Error::WouldRun) => {
+                let before = match &stage.base {
+                    Base::Stage(base) => self.last_step(*base),
+                    Base::Scratch | Base::Image(_) | Base::Context(_) => None,
+                };
+                return Err(self.would_run(stage, &stage.steps, before, &State::empty()).await);
+            }
             started => started?,
         };
         for (index, step) in stage.steps.iter().enumerate() {
-            if self.request.goal == Goal::Plan && self.waits_for_unknown(step).await? {
-                return Err(self.would_run(&stage.steps[index..], None).await);
+            if self.request.goal == Goal::Plan
+                && let Some(unknown) = self.waits_for_unknown(step).await?
+            {
+                return Err(self.would_run(stage, &stage.steps[index..], Some(unknown), &so_far).await);
             }
             match self.step(stage, step, &mut so_far).await {
                 // Its own miss is reported already.
                 Err(Error::WouldRun) => {
-                    return Err(self.would_run(&stage.steps[index + 1..], Some(step.id)).await);
+                    return Err(self.would_run(stage, &stage.steps[index + 1..], Some(step.id), &so_far).await);
                 }
                 done => done.map_err(|error| error.in_step(step))?,
             }
@@ -169,22 +177,44 @@ impl Shared {
         Ok(so_far)
     }
 
-    /// Whether a step reads a stage that would run.
-    async fn waits_for_unknown(&self, step: &Step) -> Result<bool, Error> {
+    /// The last step of a stage that would run and that `step` reads, if it reads one.
+    async fn waits_for_unknown(&self, step: &Step) -> Result<Option<StepId>, Error> {
         for stage in step.op.stages() {
             match self.stage(stage).await {
                 Ok(_) => {}
-                Err(Error::WouldRun) => return Ok(true),
+                Err(Error::WouldRun) => return Ok(Some(self.last_step(stage).unwrap_or(step.id))),
                 Err(error) => return Err(error),
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
-    /// Reports steps of a plan whose keys cannot be known, since what they stand on would have to run first.
-    async fn would_run(&self, steps: &[Step], mut before: Option<StepId>) -> Error {
+    /// The step that a stage ends with; of one without steps, that of the stage it starts from.
+    fn last_step(&self, mut id: StageId) -> Option<StepId> {
+        loop {
+            let stage = self.graph.stage(id)?;
+            if let Some(step) = stage.steps.iter().rfind(|step| step.op != Op::Metadata) {
+                return Some(step.id);
+            }
+            match &stage.base {
+                Base::Stage(base) => id = *base,
+                Base::Scratch | Base::Image(_) | Base::Context(_) => return None,
+            }
+        }
+    }
+
+    /// Reports steps of a plan whose keys cannot be known, since what they stand on would have to run first: what can be
+    /// told of them all the same, then that.
+    async fn would_run(
+        &self,
+        stage: &Stage,
+        steps: &[Step],
+        mut before: Option<StepId>,
+        so_far: &State,
+    ) -> Error {
         for step in steps.iter().filter(|step| step.op != Op::Metadata) {
-            let reasons = vec![MissReason::Parent { step: before, first: None }];
+            let mut reasons = step::foresee(self, stage, step, so_far).await;
+            reasons.push(MissReason::Parent { step: before, first: None });
             let key = StepDigest([0; 32]);
             self.reporter.send(BuildEvent::Missed { step: step.id, key, reasons }).await;
             before = Some(step.id);

@@ -7,7 +7,8 @@ pub(crate) mod workdir;
 
 use std::sync::Arc;
 
-use farm_model::ContextName;
+use farm_model::event::MissReason;
+use farm_model::{ContextName, Op, Stage, Step};
 use farm_model::op::Origin;
 use farm_model::result::LayerRef;
 use farm_tree::Tree;
@@ -16,6 +17,7 @@ use crate::Error;
 use crate::build::{Farm, blocking};
 use crate::context::{Attempts, Ingest};
 use crate::stage::{ChainLayer, Shared, State};
+use crate::why::{self, Open};
 
 /// What a step left.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +33,25 @@ pub(crate) struct Done {
 pub(crate) struct Stack {
     pub(crate) layers: Vec<LayerRef>,
     pub(crate) merged: Tree,
+}
+
+/// Why a step of a plan would run as far as that can be told although what it stands on would run first; `so_far` is what
+/// is known of the stage. What cannot be told is no reason to fail a plan.
+pub(crate) async fn foresee(shared: &Shared, stage: &Stage, step: &Step, so_far: &State) -> Vec<MissReason> {
+    let foreseen = async {
+        let (preimage, open) = match &step.op {
+            Op::Metadata => return Ok(Vec::new()),
+            Op::Run(run) => run::foresee(shared, stage, run, so_far).await?,
+            Op::Copy(copy) => match copy::foresee(shared, stage, copy, so_far).await? {
+                Some(preimage) => (preimage, Open::Base),
+                None => return Ok(Vec::new()),
+            },
+            Op::Workdir(workdir) => (workdir::preimage(stage, workdir, so_far), Open::Base),
+        };
+        why::reasons(shared, stage, step, &preimage, open).await
+    };
+    let foreseen: Result<_, Error> = foreseen.await;
+    foreseen.unwrap_or_default()
 }
 
 /// The stack that `origin` stands for. Of a context only the tree is there, not yet the bytes.

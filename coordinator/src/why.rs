@@ -14,7 +14,7 @@ use farm_store::Store;
 
 use crate::Error;
 use crate::build::blocking;
-use crate::key::Preimage;
+use crate::key::{BASE, MOUNT_CONTENT, Preimage};
 use crate::stage::Shared;
 
 pub(crate) use witness::Witness;
@@ -34,12 +34,34 @@ pub(crate) fn family(shared: &Shared, stage: &Stage, step: &Step) -> [u8; 32] {
     encoding::digest(DOMAIN, encoder.as_bytes())
 }
 
-/// Why there is no result for `preimage`, the most telling reason first; never empty.
+/// What of a key is not known yet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Open {
+    Nothing,
+    /// What the step stands on would have to run first.
+    Base,
+    /// And so would what its mounts show.
+    BaseAndMounts,
+}
+
+impl Open {
+    fn covers(self, field: &str) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Base => field == BASE,
+            Self::BaseAndMounts => field == BASE || field.starts_with(MOUNT_CONTENT),
+        }
+    }
+}
+
+/// Why there is no result for `preimage`, the most telling reason first. Empty only when everything but what is `open` is as
+/// it was.
 pub(crate) async fn reasons(
     shared: &Shared,
     stage: &Stage,
     step: &Step,
     preimage: &Preimage,
+    open: Open,
 ) -> Result<Vec<MissReason>, Error> {
     if stage.no_cache {
         return Ok(vec![MissReason::Disabled]);
@@ -58,7 +80,7 @@ pub(crate) async fn reasons(
         let Some(last) = store.last_step(&scope, &family)? else {
             return Ok(vec![MissReason::New]);
         };
-        if last == key {
+        if open == Open::Nothing && last == key {
             return Ok(vec![MissReason::Lost]);
         }
         let encoded = store.preimage(&scope, &last)?;
@@ -66,8 +88,8 @@ pub(crate) async fn reasons(
             return Ok(vec![MissReason::New]);
         };
         let witness = store.witness(&scope, &last)?.and_then(|bytes| Witness::decode(&bytes).ok());
-        let reasons = compare::compare(&store, &then, &witness.unwrap_or_default(), &now);
-        Ok(if reasons.is_empty() { vec![MissReason::New] } else { reasons })
+        let reasons = compare::compare(&store, &then, &witness.unwrap_or_default(), &now, open);
+        Ok(if open == Open::Nothing && reasons.is_empty() { vec![MissReason::New] } else { reasons })
     })
     .await
 }

@@ -9,7 +9,7 @@ mod remote;
 mod session;
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use farm_exchange::Source;
@@ -38,6 +38,8 @@ pub(crate) struct Workers {
     holdings: watch::Sender<u64>,
     /// Since when workers could come.
     born: Instant,
+    /// Whether one is, or is about to be, in this process: its layers are this store's, so none comes back with a worker.
+    here: AtomicBool,
 }
 
 /// What a worker said when it came.
@@ -85,7 +87,12 @@ enum State {
 impl Workers {
     pub(crate) fn new() -> Self {
         let holdings = watch::Sender::new(0);
-        Self { present: Mutex::default(), sessions: AtomicU64::default(), holdings, born: Instant::now() }
+        Self { present: Mutex::default(), sessions: AtomicU64::default(), holdings, born: Instant::now(), here: AtomicBool::new(false) }
+    }
+
+    /// A worker in this process is about to come.
+    pub(crate) fn expect_here(&self) {
+        self.here.store(true, Ordering::Relaxed);
     }
 
     /// The number of a new session.

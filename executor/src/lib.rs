@@ -44,3 +44,4 @@ pub use meter::Meter;
 pub use native::{Native, sweep};
 pub use network::{NetworkNamespace, NetworkPool, hosts_file, resolv_conf, resolv_conf_path};
 pub use outcome::{Exit, Outcome, Stream, Usage};
+pub use sys::release_memory;

@@ -20,6 +20,8 @@ use crate::{parts, paths, progress};
 const DEFAULT_IDLE_EXIT: Duration = Duration::from_secs(1800);
 /// How often an idle daemon looks whether it has been idle for long enough.
 const GLANCE: Duration = Duration::from_secs(1);
+/// For how long nothing is asked of a daemon before it gives back the memory that builds have left.
+const REST: Duration = Duration::from_secs(2);
 /// The worker of a daemon.
 const WORKER: &str = "local";
 
@@ -83,7 +85,18 @@ async fn run(config: &Config) -> Result<(), Failure> {
 
 /// Returns once nothing has been asked of the coordinator for `limit`.
 async fn idle(coordinator: &Coordinator, limit: Duration) {
-    while coordinator.idle_for().is_none_or(|idle| idle < limit) {
+    let mut rests = false;
+    loop {
+        let idle = coordinator.idle_for();
+        if idle.is_some_and(|idle| idle >= limit) {
+            return;
+        }
+        let rested = idle.is_some_and(|idle| idle >= REST);
+        if rested && !rests {
+            // It has nothing to tell, and a daemon that cannot give memory back keeps it.
+            let _done = tokio::task::spawn_blocking(farm_executor::release_memory).await;
+        }
+        rests = rested;
         tokio::time::sleep(GLANCE).await;
     }
 }

@@ -47,6 +47,7 @@ pub(crate) async fn run(
             // What was finished is found in the cache, but for what was lost.
             Err(error) if matches!(error.cause(), Error::LayerLost(_)) => {
                 tracing::warn!(build = %running.build, %error, "the build starts over");
+                reporter.warn(format!("{}: what made them runs again", error.cause())).await;
             }
             result => return result,
         }

@@ -1,6 +1,7 @@
 //! The one task that owns the scheduler: hears drivers and workers, tells the scheduler, and performs what it decides.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,10 @@ use farm_scheduler::{Capacity, Config, Event, Millis, RunningLease, Scheduler, V
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{Dispatch, Entry, Leases, Log, Report, Request, Waiter};
+use super::durations::{self, Keeper};
+use super::strays::Strays;
+use super::turn::Landed;
+use super::{Delivered, Dispatch, Entry, Leases, Log, Report, Request, Waiter};
 use crate::Error;
 use crate::workers::{Hello, Replicator, Workers};
 
@@ -22,10 +26,11 @@ pub(crate) struct Dispatcher {
     started: Instant,
     requests: mpsc::UnboundedReceiver<Request>,
     reports: mpsc::Receiver<Report>,
+    root: PathBuf,
     pub(super) leases: Arc<Leases>,
     pub(super) workers: Arc<Workers>,
     /// The builds that have begun and not ended.
-    pub(super) builds: BTreeMap<BuildId, Scope>,
+    pub(super) builds: BTreeMap<BuildId, Begun>,
     pub(super) waiters: BTreeMap<BuildStep, Waiter>,
     /// Which flight a step takes part in.
     pub(super) boarded: BTreeMap<BuildStep, u64>,
@@ -33,9 +38,26 @@ pub(crate) struct Dispatcher {
     /// Which flight a lease was granted for.
     pub(super) granted: BTreeMap<LeaseId, u64>,
     next_flight: u64,
-    replicator: Option<Replicator>,
+    pub(super) strays: Strays,
+    background: Option<Background>,
+    /// To be kept.
+    learned: mpsc::Sender<durations::Duration>,
     /// The end of a lease that the scheduler is being told of.
     pub(super) reported: Option<Reported>,
+}
+
+/// What goes on beside the deciding.
+pub(super) struct Background {
+    pub(super) replicator: Replicator,
+    pub(super) keeper: Keeper,
+}
+
+/// A build that has begun.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) scope: Scope,
+    /// By which its steps are known from build to build.
+    families: BTreeMap<StepId, [u8; 32]>,
 }
 
 /// One thing that is being done, or waits to be, for one or more drivers.
@@ -59,7 +81,6 @@ pub(super) struct Granted {
 #[derive(Debug)]
 pub(super) struct Reported {
     pub(super) lease: LeaseId,
-    pub(super) worker: WorkerId,
     pub(super) outcome: Arc<Outcome>,
 }
 
@@ -68,7 +89,8 @@ impl Dispatcher {
         dispatch: &Dispatch,
         requests: mpsc::UnboundedReceiver<Request>,
         reports: mpsc::Receiver<Report>,
-        replicator: Replicator,
+        background: Background,
+        learned: mpsc::Sender<durations::Duration>,
         epoch: u64,
     ) -> Self {
         Self {
@@ -76,6 +98,7 @@ impl Dispatcher {
             started: Instant::now(),
             requests,
             reports,
+            root: dispatch.root.clone(),
             leases: Arc::clone(&dispatch.leases),
             workers: Arc::clone(&dispatch.workers),
             builds: BTreeMap::new(),
@@ -84,20 +107,37 @@ impl Dispatcher {
             flights: BTreeMap::new(),
             granted: BTreeMap::new(),
             next_flight: 0,
-            replicator: Some(replicator),
+            strays: Strays::default(),
+            background: Some(background),
+            learned,
             reported: None,
         }
     }
 
     /// Works until every door to it is gone.
     pub(crate) async fn run(mut self) {
-        let replicator = self.replicator.take();
-        let replicate = async {
-            if let Some(replicator) = replicator {
-                replicator.run().await;
+        let background = self.background.take();
+        let background = async {
+            if let Some(Background { replicator, keeper }) = background {
+                tokio::join!(replicator.run(), keeper.run());
             }
         };
-        tokio::join!(replicate, self.decide());
+        tokio::join!(background, self.decide());
+    }
+
+    /// Takes over what steps took before a restart.
+    pub(crate) fn remember(&mut self, durations: Vec<([u8; 32], u64)>) {
+        for (family, micros) in durations {
+            self.scheduler.remember(family, Millis(micros / 1000));
+        }
+    }
+
+    /// Has what the step of a flight took kept.
+    pub(super) fn learn(&mut self, outcome: &Outcome, waiting: &[BuildStep]) {
+        let family = waiting.first().and_then(|(build, step)| self.builds.get(build)?.families.get(step).copied());
+        if let (Outcome::Success { .. }, Some(family)) = (outcome, family) {
+            let _full = self.learned.try_send((family, self.scheduler.expected(&family)));
+        }
     }
 
     async fn decide(mut self) {
@@ -138,7 +178,8 @@ impl Dispatcher {
             Request::BuildStarted { build, scope, steps } => {
                 // One that starts over.
                 self.end_build(build);
-                self.builds.insert(build, scope.clone());
+                let families = steps.iter().map(|shape| (shape.step, shape.family)).collect();
+                self.builds.insert(build, Begun { scope: scope.clone(), families });
                 self.tell(Event::BuildStarted { build, scope, steps });
             }
             Request::BuildEnded { build } => self.end_build(build),
@@ -170,8 +211,16 @@ impl Dispatcher {
             self.abandon(who);
         }
         let (build, step) = who;
-        if !self.builds.contains_key(&build) {
+        let Some(begun) = self.builds.get(&build) else {
             let _gone = waiter.reply.send(Err(Error::NotPlanned(format!("build {build}"))));
+            return;
+        };
+        if let Some(ended) = self.strays.take(&begun.scope, waiter.work.key) {
+            let (log, delivered) = (ended.log, Delivered { outcome: ended.outcome });
+            waiter.log.push(Entry::GoOn { log: Arc::clone(&log) });
+            waiter.turn.land(Landed { build, log, delivered: delivered.clone() });
+            self.tell(Event::StepSettled { build, step, took: Millis::default() });
+            let _gone = waiter.reply.send(Ok(delivered));
             return;
         }
         let (log, work) = (Arc::clone(&waiter.log), waiter.work.clone());
@@ -245,7 +294,11 @@ impl Dispatcher {
 
     fn heard(&mut self, report: Report) {
         match report {
-            Report::Joined { worker, session, hello } => self.joined(worker, session, *hello),
+            Report::Joined { worker, session, hello, taken } => {
+                self.joined(worker, session, *hello);
+                // A session that is gone has nothing to say.
+                let _gone = taken.send(());
+            }
             Report::Lost { worker, session } => {
                 if self.workers.leave(&worker, session) {
                     self.lost(worker);
@@ -271,14 +324,23 @@ impl Dispatcher {
             key: *key,
             scope: scope.clone(),
         };
+        let listed = hello.running.clone();
         let running = hello.running.iter().map(running).collect();
         self.workers.join(worker.clone(), session, hello);
+        for (lease, key, scope) in listed {
+            if !self.granted.contains_key(&lease) {
+                let log = Arc::new(Log::new(self.root.clone()));
+                self.leases.issue(lease, worker.clone(), Arc::clone(&log));
+                self.strays.begin(lease, worker.clone(), scope, key, log);
+            }
+        }
         self.tell(Event::WorkerJoined { worker, capacity, running });
     }
 
     /// A worker is gone for good; who was served by it is served by another.
     pub(super) fn lost(&mut self, worker: WorkerId) {
         self.leases.end_all_of(&worker);
+        self.strays.lose(&worker);
         self.tell(Event::WorkerLost { worker });
     }
 
@@ -314,7 +376,14 @@ impl Dispatcher {
             }
         }
         let verdict = verdict(&outcome, took);
-        self.reported = Some(Reported { lease, worker: worker.clone(), outcome: Arc::new(outcome) });
+        let outcome = Arc::new(outcome);
+        if !self.granted.contains_key(&lease) {
+            self.strays.end(lease, &worker, &outcome);
+            if self.leases.log(&worker, lease).is_some() {
+                self.leases.end(lease);
+            }
+        }
+        self.reported = Some(Reported { lease, outcome });
         self.tell(Event::Finished { worker, lease, verdict });
         self.reported = None;
     }

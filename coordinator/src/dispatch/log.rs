@@ -30,6 +30,8 @@ pub(crate) enum Entry {
     Queued,
     /// What follows is in the log of an equal step, from its start.
     Follow { build: BuildId, log: Arc<Log> },
+    /// What follows is in a log that was begun before anybody wanted it.
+    GoOn { log: Arc<Log> },
     Started { worker: WorkerId },
     Logged { stream: Stream, bytes: Vec<u8> },
     Warned { message: String },
@@ -199,7 +201,7 @@ impl Reader {
     }
 
     fn step_over(&mut self, entry: &Entry) {
-        if let Entry::Follow { log, .. } = entry {
+        if let Entry::Follow { log, .. } | Entry::GoOn { log } = entry {
             *self = Self::new(Arc::clone(log));
         } else {
             self.next += 1;

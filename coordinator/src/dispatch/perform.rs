@@ -10,7 +10,7 @@ use farm_scheduler::command::BuildStep;
 
 use super::dispatcher::{Dispatcher, Granted};
 use super::turn::Landed;
-use super::{Delivered, Entry, Log};
+use super::{Delivered, Entry};
 use crate::Error;
 use crate::workers::Place;
 
@@ -19,9 +19,16 @@ impl Dispatcher {
         match command {
             Command::Grant { lease, worker, leader } => self.grant(lease, worker, leader),
             Command::Adopt { lease, worker, leader } => {
-                if let Some(log) = self.issue(lease, &worker, leader) {
-                    log.push(Entry::Started { worker });
+                let begun = self.strays.adopt(lease);
+                if let Some(flight) = self.flight_of(leader) {
+                    flight.log.push(Entry::Started { worker: worker.clone() });
+                    // What it has said since it came back is in a log of its own: that one goes on.
+                    if let Some(begun) = begun {
+                        flight.log.push(Entry::GoOn { log: Arc::clone(&begun) });
+                        flight.log = begun;
+                    }
                 }
+                self.issue(lease, &worker, leader);
             }
             Command::Join { follower, leader } => self.join(follower, leader),
             Command::Succeed { to, .. } => {
@@ -32,6 +39,7 @@ impl Dispatcher {
                 }
             }
             Command::Cancel { lease, worker } => {
+                self.strays.forget(lease);
                 self.end_lease(lease);
                 self.send(&worker, CoordinatorMessage::Cancel { lease });
             }
@@ -52,20 +60,19 @@ impl Dispatcher {
         let inputs: Vec<(LayerDigest, u64)> =
             waiter.work.inputs.iter().map(|input| (input.layer, input.bytes)).collect();
         let (key, peers) = (waiter.work.key, self.workers.peers(&worker, &inputs));
-        let scope = self.builds.get(&leader.0).cloned().unwrap_or_else(Scope::main);
+        let scope = self.builds.get(&leader.0).map_or_else(Scope::main, |begun| begun.scope.clone());
         self.issue(lease, &worker, leader);
         self.send(&worker, CoordinatorMessage::Execute { lease, key, scope, task, peers });
     }
 
-    /// From now on `worker` is believed under `lease`; gives the log to which its reports go.
-    fn issue(&mut self, lease: LeaseId, worker: &WorkerId, leader: BuildStep) -> Option<Arc<Log>> {
-        let number = *self.boarded.get(&leader)?;
-        let flight = self.flights.get_mut(&number)?;
+    /// From now on `worker` is believed under `lease`: its reports go to the log of the flight.
+    fn issue(&mut self, lease: LeaseId, worker: &WorkerId, leader: BuildStep) {
+        let Some(number) = self.boarded.get(&leader).copied() else { return };
+        let Some(flight) = self.flights.get_mut(&number) else { return };
         flight.lease = Some(Granted::now(lease, worker.clone()));
         let log = Arc::clone(&flight.log);
         self.granted.insert(lease, number);
-        self.leases.issue(lease, worker.clone(), Arc::clone(&log));
-        Some(log)
+        self.leases.issue(lease, worker.clone(), log);
     }
 
     /// Hands a message to a worker's session. One that takes none any more has lost its worker.
@@ -89,7 +96,8 @@ impl Dispatcher {
 
     fn deliver(&mut self, lease: LeaseId, waiting: &[BuildStep]) {
         let Some(reported) = self.reported.take_if(|reported| reported.lease == lease) else { return };
-        let delivered = Delivered { outcome: reported.outcome, worker: reported.worker };
+        let delivered = Delivered { outcome: reported.outcome };
+        self.learn(&delivered.outcome, waiting);
         for who in waiting {
             let log = self.flight_of(*who).map(|flight| Arc::clone(&flight.log));
             self.leave_flight(*who);

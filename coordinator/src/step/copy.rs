@@ -68,6 +68,22 @@ pub(crate) async fn copy(
     }
 }
 
+/// What can be told of the key before what the stage comes to is known; none when what is copied is not known either.
+pub(super) async fn foresee(
+    shared: &Shared,
+    stage: &Stage,
+    copy: &op::Copy,
+    so_far: &State,
+) -> Result<Option<Preimage>, Error> {
+    if copy.sources.iter().any(|source| matches!(source, Source::Url { .. })) {
+        return Ok(None);
+    }
+    let source = step::stack(shared, &copy.from).await?;
+    let fetched = vec![None; copy.sources.len()];
+    let selected = select(shared, copy, &source.merged, &so_far.merged, &fetched).await?;
+    Ok(Some(preimage(stage, copy, so_far, &selected)))
+}
+
 /// A selection, and which of its items came from a URL.
 struct Selected {
     selection: Selection,

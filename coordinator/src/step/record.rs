@@ -39,7 +39,7 @@ pub(crate) async fn look_up(
             return Ok(Some(Done { layer: result.layer, created: Some(result.created) }));
         }
     }
-    let reasons = why::reasons(shared, stage, step, preimage).await?;
+    let reasons = why::reasons(shared, stage, step, preimage, why::Open::Nothing).await?;
     shared.reporter.send(BuildEvent::Missed { step: step.id, key, reasons }).await;
     match shared.request.goal {
         Goal::Image => Ok(None),
@@ -77,7 +77,8 @@ pub(crate) async fn commit(
     let witness = why::witness(shared, stage, step, preimage);
     let parent = parent.content_digest();
     let micros = micros_since(started);
-    let (done, bytes) = blocking(move || {
+    let dispatch = farm.dispatch.clone();
+    let (done, bytes, place) = blocking(move || {
         // What a later build saves by this record is all of the time it took, not that of the process alone.
         let usage = Usage { wall_micros: fresh.usage.wall_micros.max(micros), ..fresh.usage };
         let mut result = StepResult { layer: fresh.layer, created: fresh.ended, usage };
@@ -105,9 +106,13 @@ pub(crate) async fn commit(
             evidence: &witness.evidence(),
             family: Some(&family),
         })?;
-        Ok((Done { layer: result.layer, created: Some(result.created) }, bytes))
+        Ok((Done { layer: result.layer, created: Some(result.created) }, bytes, place))
     })
     .await?;
+    // The loss of one worker is to lose nothing.
+    if let (Bytes::Elsewhere, Some(layer)) = (place, done.layer) {
+        dispatch.replicate(layer.digest);
+    }
     let event = BuildEvent::Finished { step: step.id, micros, usage: fresh.usage, bytes };
     shared.reporter.send(event).await;
     Ok(done)

@@ -19,6 +19,7 @@ use crate::key::{self, Preimage};
 use crate::stage::{Shared, State};
 use crate::step::record::{self, Fresh};
 use crate::step::{self, Done, Stack};
+use crate::why::Open;
 
 /// Sockets of agents on this machine, by id.
 type Agents = BTreeMap<String, String>;
@@ -66,6 +67,23 @@ pub(crate) async fn run(
         let done = record::commit(shared, stage, step, &so_far.merged, &preimage, fresh, started).await?;
         return Ok(done);
     }
+}
+
+/// What can be told of the key before what the stage comes to is known, and what of it cannot.
+pub(super) async fn foresee(
+    shared: &Shared,
+    stage: &Stage,
+    run: &op::Run,
+    so_far: &State,
+) -> Result<(Preimage, Open), Error> {
+    let contents = async { contents(shared, run, &stacks(shared, run).await?).await };
+    let (contents, open) = match contents.await {
+        Ok(contents) => (contents, Open::Base),
+        Err(Error::WouldRun) => (vec![None; run.mounts.len()], Open::BaseAndMounts),
+        Err(error) => return Err(error),
+    };
+    let preimage = Preimage::new("run", &so_far.merged, &stage.platform);
+    Ok((key::of_run(preimage, run, &contents, &shared.farm.values), open))
 }
 
 /// For each mount with an origin, the stack it reads.

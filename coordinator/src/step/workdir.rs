@@ -14,6 +14,13 @@ use crate::stage::{Shared, State};
 use crate::step::record::{self, Fresh};
 use crate::step::{Done, copy};
 
+pub(super) fn preimage(stage: &Stage, workdir: &Workdir, so_far: &State) -> Preimage {
+    let mut preimage = Preimage::new("workdir", &so_far.merged, &stage.platform);
+    preimage.text("path", &workdir.path);
+    preimage.text("user", &workdir.user);
+    preimage
+}
+
 pub(crate) async fn workdir(
     shared: &Shared,
     stage: &Stage,
@@ -21,9 +28,7 @@ pub(crate) async fn workdir(
     workdir: &Workdir,
     so_far: &State,
 ) -> Result<Done, Error> {
-    let mut preimage = Preimage::new("workdir", &so_far.merged, &stage.platform);
-    preimage.text("path", &workdir.path);
-    preimage.text("user", &workdir.user);
+    let preimage = preimage(stage, workdir, so_far);
     let key = preimage.key();
     let alone = shared.farm.dispatch.turn(&shared.farm.scope, key).alone().await;
     if let Some(done) = record::look_up(shared, stage, step, &preimage, alone.order()).await? {

@@ -8,7 +8,7 @@ use farm_model::{Op, Step, StepId};
 use farm_store::Store;
 use farm_tree::diff::{ChangeKind, changes};
 
-use super::Witness;
+use super::{Open, Witness};
 use crate::key::{ARGUMENT, BASE, MOUNT_CONTENT, OPERATION, Preimage, SOURCES, VARIABLE};
 use crate::stage::Shared;
 
@@ -39,10 +39,17 @@ pub(super) fn origin(shared: &Shared, step: &Step) -> String {
 }
 
 /// Every difference, the most telling first: what the user wrote, then what the step reads, then what it stands on.
-pub(super) fn compare(store: &Store, then: &Preimage, witness: &Witness, now: &Now) -> Vec<MissReason> {
+pub(super) fn compare(
+    store: &Store,
+    then: &Preimage,
+    witness: &Witness,
+    now: &Now,
+    open: Open,
+) -> Vec<MissReason> {
     let (old, new) = (by_name(then), by_name(&now.preimage));
     let names = new.keys().chain(old.keys().filter(|name| !new.contains_key(*name)));
-    let differing: Vec<&str> = names.filter(|name| old.get(*name) != new.get(*name)).copied().collect();
+    let differs = |name: &&&str| old.get(**name) != new.get(**name) && !open.covers(name);
+    let differing: Vec<&str> = names.filter(differs).copied().collect();
     let mut found: Vec<(u8, MissReason)> = Vec::new();
     let written = |name: &&&str| **name == OPERATION || name.starts_with(ARGUMENT);
     if differing.iter().any(|name| written(&name)) {
@@ -151,7 +158,7 @@ mod tests {
         let (old, old_witness) = step(&store, then.0, then.1, then.2);
         let (preimage, witness) = step(&store, now.0, now.1, now.2);
         let now = Now { preimage, witness, before: None, origin: "context".to_owned() };
-        compare(&store, &old, &old_witness, &now)
+        compare(&store, &old, &old_witness, &now, Open::Nothing)
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! nothing. What turns out to be nowhere is [`Error::LayerLost`], and whoever made it has to run again.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use farm_model::{BlobDigest, LayerDigest};
@@ -27,7 +28,11 @@ impl Farm {
         if blocking(move || Ok(store.is_complete(&wanted)?)).await? {
             return Ok(true);
         }
-        Ok(self.dispatch.workers().comes_to_hold(layer).await)
+        let held = self.dispatch.workers().comes_to_hold(layer).await;
+        if held {
+            self.dispatch.replicate(*layer);
+        }
+        Ok(held)
     }
 
     /// Has `layers` complete here.
@@ -64,16 +69,6 @@ impl Farm {
         Err(Error::LayerLost(incomplete))
     }
 
-    /// Has `layers` complete and `blobs` of them, or of others, here.
-    pub(crate) async fn ensure_bytes(
-        &self,
-        layers: &[LayerDigest],
-        blobs: &[BlobDigest],
-    ) -> Result<(), Error> {
-        self.ensure_layers(layers).await?;
-        self.ensure_blobs(blobs.to_vec(), layers).await
-    }
-
     /// Has every file of `tree` here, which was taken from `layers`.
     pub(crate) async fn ensure_files(&self, tree: &Tree, layers: &[LayerDigest]) -> Result<(), Error> {
         let (store, tree) = (self.store.clone(), tree.clone());
@@ -99,7 +94,9 @@ impl Farm {
 impl Workers {
     /// Whether a worker holds `layer`, or comes back in time and does.
     async fn comes_to_hold(&self, layer: &LayerDigest) -> bool {
-        let until = self.born + GRACE;
+        // Whose only worker shares the store waits for nobody.
+        let grace = if self.here.load(Ordering::Relaxed) { Duration::ZERO } else { GRACE };
+        let until = self.born + grace;
         let mut changes = self.watch_holdings();
         loop {
             if self.holds(layer) {
@@ -126,6 +123,7 @@ impl Replicator {
 
     pub(crate) async fn run(mut self) {
         while let Some(layer) = self.wanted.recv().await {
+            let _work = self.store.begin();
             let brought = farm_exchange::layers(&self.store, &[layer], &self.workers.sources(&[layer])).await;
             match brought {
                 Ok(missing) if missing.is_empty() => {}

@@ -11,7 +11,7 @@ use farm_store::Store;
 use farm_transport::Connection;
 use farm_tree::encoding::{decode, record_digest};
 use farm_tree::{Entry, Node, Tree};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{Hello, OUTBOX, Place};
 use crate::Error;
@@ -89,8 +89,11 @@ impl Session {
         let hello = Hello { slots, most, platform, labels, address, running, connection, outbox };
         let (dispatch, store) = (farm.dispatch.clone(), farm.store.clone());
         let number = dispatch.workers().session();
-        let joined = Report::Joined { worker: worker.clone(), session: number, hello: Box::new(hello) };
+        let (taken, told) = oneshot::channel();
+        let joined = Report::Joined { worker: worker.clone(), session: number, hello: Box::new(hello), taken };
         dispatch.report(joined).await;
+        // What it reports next is under leases that are known only then. The dispatcher goes when the coordinator does.
+        let _ending = told.await;
         Ok((Self { dispatch, store, worker, number, place }, messages))
     }
 

@@ -120,7 +120,7 @@ impl Scheduler {
         if let State::Live(flight) = lease.state {
             self.commands.push_back(Command::Cancel { lease: id, worker: lease.worker.clone() });
             let reason =
-                format!("worker `{}` was not heard of for {} ms", lease.worker, self.config.lease_ttl.0);
+                format!("worker `{}` was not heard of for {} s", lease.worker, self.config.lease_ttl.0 / 1000);
             self.retry(flight, &lease.worker, &reason);
         }
     }

@@ -37,7 +37,7 @@ impl Scheduler {
         for label in &requirement.labels {
             reason = format!("{reason} with label `{label}`");
         }
-        let reason = format!("{reason} came within {} ms", self.config.patience.0);
+        let reason = format!("{reason} came within {} s", self.config.patience.0 / 1000);
         let deadline = |flight: FlightId| {
             let since = self.flights.find(flight).map_or(lacking, |flight| flight.since);
             since.max(lacking).after(self.config.patience)

@@ -33,7 +33,6 @@ pub(super) struct Driver {
 }
 
 pub(super) struct FakeWorker {
-    pub(super) id: WorkerId,
     commands: mpsc::Receiver<CoordinatorMessage>,
     reports: mpsc::Sender<WorkerMessage>,
 }
@@ -74,6 +73,10 @@ impl Bench {
         Self { dispatch, farm, tasks, _root: root }
     }
 
+    pub(super) fn store(&self) -> &Store {
+        &self.farm.store
+    }
+
     pub(super) async fn worker(&mut self, name: &str) -> FakeWorker {
         self.worker_running(name, Vec::new()).await
     }
@@ -85,8 +88,7 @@ impl Bench {
     ) -> FakeWorker {
         let (to_worker, commands) = mpsc::channel(16);
         let (reports, from_worker) = mpsc::channel(16);
-        let id = WorkerId(name.to_owned());
-        let (farm, worker) = (Arc::clone(&self.farm), id.clone());
+        let (farm, worker) = (Arc::clone(&self.farm), WorkerId(name.to_owned()));
         self.tasks.spawn(async move { workers::local(&farm, worker, to_worker, from_worker).await });
         let hello = WorkerMessage::Hello {
             slots: 1,
@@ -96,8 +98,11 @@ impl Bench {
             address: None,
             running,
         };
+        let mut present = self.dispatch.workers().watch_holdings();
         reports.send(hello).await.unwrap();
-        FakeWorker { id, commands, reports }
+        // What is asked for from now on finds it there.
+        present.changed().await.unwrap();
+        FakeWorker { commands, reports }
     }
 
     /// A driver of the step with the key `key` of `build`, which begins with it.

@@ -26,8 +26,8 @@
     now = "…"
     why = "…"
 
-    [rebuild]            # after a change to this file of the copy
-    touch = "main.go"
+    [rebuild]            # after a comment that starts with // is added to this file of the copy
+    change = "main.go"
     image = "multi"
     cached = ["RUN go mod download"]   # steps that must not run again
     ran = ["RUN go build"]             # steps that must
@@ -42,7 +42,7 @@ FIELDS = {
     "run": {"image", "arguments", "prints", "port", "ask", "user"},
     "size": {"single", "multi", "at_most"},
     "edit": {"was", "now", "why"},
-    "rebuild": {"touch", "image", "cached", "ran"},
+    "rebuild": {"change", "image", "cached", "ran"},
 }
 
 

@@ -113,9 +113,9 @@ def parents_of_all():
 
 
 def is_farm_s_own(process):
-    """Whether it is the one that waits for the processes of the image."""
+    """Whether it is there to prepare the container or to wait for the processes of the image."""
     try:
-        return pathlib.Path(f"/proc/{process}/comm").read_text().startswith("farm")
+        return pathlib.Path(f"/proc/{process}/cmdline").read_bytes().startswith(b"farm-")
     except OSError:
         return True
 

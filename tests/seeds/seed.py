@@ -57,7 +57,8 @@ class Seed:
             tables = value if isinstance(value, list) else [value]
             unknown = {key for table in tables for key in table} - FIELDS.get(section, set())
             if unknown:
-                raise SystemExit(f"error: {self.directory}/seed.toml: [{section}] has `{'`, `'.join(sorted(unknown))}`, which means nothing")
+                names = "`, `".join(sorted(unknown))
+                raise SystemExit(f"error: {self.directory}/seed.toml: [{section}] has `{names}`, which means nothing")
         self.builds, self.runs = fields["build"], fields.get("run", [])
         self.edits, self.size, self.rebuild = fields.get("edit", []), fields["size"], fields.get("rebuild")
 

@@ -148,9 +148,10 @@ async fn follow(
     standing: &Standing,
     show: &mut impl FnMut(u64, &Recorded),
 ) -> Result<Ending, Failure> {
-    let again = Cell::new(false);
+    let (again, told) = (Cell::new(false), Cell::new(false));
     let connect = async || {
-        if again.replace(true) {
+        // Once a loss, however often it takes.
+        if again.replace(true) && !told.replace(true) {
             progress::complain("the connection to the coordinator was lost; connecting again");
         }
         connection::connect_configured(options).await
@@ -163,6 +164,7 @@ async fn follow(
     };
     let mut announced = false;
     let on_event = |sequence, recorded: Recorded| {
+        told.set(false);
         if !announced {
             announced = true;
             standing.announce();

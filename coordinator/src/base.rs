@@ -191,8 +191,7 @@ pub(crate) async fn fetch(
     tokio::pin!(pull);
     let report = async |layer: usize| {
         let bytes = resolved.layers.get(layer).map_or(0, |layer| layer.descriptor.size);
-        let event =
-            BuildEvent::LayerPulled { image: name.to_owned(), bytes, micros: micros_since(started) };
+        let event = BuildEvent::LayerPulled { image: name.to_owned(), bytes, micros: micros_since(started) };
         reporter.send(event).await;
     };
     let base = loop {

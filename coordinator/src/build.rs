@@ -71,7 +71,18 @@ impl Farm {
         let values = ValueKey::new(value_secret(store.root())?);
         let builds = Arc::new(Builds::new(store.clone(), KEPT_BUILDS));
         let (scope, started) = (Scope::main(), now());
-        Ok(Self { store, scope, registry, dispatch, builds, memo: Memo::default(), bases: Bases::default(), values, options, started })
+        Ok(Self {
+            store,
+            scope,
+            registry,
+            dispatch,
+            builds,
+            memo: Memo::default(),
+            bases: Bases::default(),
+            values,
+            options,
+            started,
+        })
     }
 }
 

@@ -168,10 +168,13 @@ impl Builds {
 
     /// The builds, the newest first; all of them when `limit` is 0.
     pub(crate) async fn list(&self, limit: u32) -> Result<Vec<BuildSummary>, Error> {
+        // Looked at before the history and after: a build may end or begin in between.
+        let running = || self.registry().running.values().cloned().collect::<Vec<_>>();
+        let before = running();
         let mut all: BTreeMap<BuildId, BuildSummary> =
             self.history.list().await?.into_iter().map(|summary| (summary.build, summary)).collect();
-        let running: Vec<_> = self.registry().running.values().cloned().collect();
-        all.extend(running.into_iter().map(|running| (running.build, running.log.summary())));
+        let running = before.into_iter().chain(running());
+        all.extend(running.map(|running| (running.build, running.log.summary())));
         let mut all: Vec<_> = all.into_values().collect();
         all.sort_by_key(|summary| (std::cmp::Reverse(summary.started), summary.build));
         if limit > 0 {

@@ -23,7 +23,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use farm_model::{BuildEvent, BuildGraph, BuildId, LayerDigest, LeaseId, Scope, StepDigest, StepId, WorkerId};
+use farm_model::{
+    BuildEvent, BuildGraph, BuildId, LayerDigest, LeaseId, Scope, StepDigest, StepId, WorkerId,
+};
 use farm_proto::client::WorkerStatus;
 use farm_proto::{Outcome, RunTask, WorkerMessage};
 use farm_scheduler::command::BuildStep;
@@ -35,8 +37,8 @@ use crate::report::Reporter;
 use crate::workers::{Hello, Replicator, Workers};
 use crate::{Error, Session};
 
-pub(crate) use dispatcher::Dispatcher;
 use dispatcher::Background;
+pub(crate) use dispatcher::Dispatcher;
 pub(crate) use log::{Entry, Log};
 pub(crate) use turn::{Order, Turn};
 

@@ -47,7 +47,8 @@ pub(crate) async fn record(
             record.previous = None;
             if let Some(before) = find(&farm, &name)? {
                 // A build that went on after an interruption is not its own predecessor.
-                record.previous = if before.build == Some(build) { before.previous } else { Some(before.bytes) };
+                record.previous =
+                    if before.build == Some(build) { before.previous } else { Some(before.bytes) };
                 if before.id() == record.id() {
                     record.config = record.config.or(before.config);
                 }
@@ -69,7 +70,9 @@ pub(crate) async fn state(farm: &Farm, record: &Record) -> Result<State, Error> 
     let (store, merged) = (farm.store.clone(), record.merged.digest);
     let tree = blocking(move || Ok(store.tree(&merged)?)).await?;
     let layer = |layer: &ImageLayer| match layer {
-        ImageLayer::Base { descriptor, layer } => ChainLayer { layer: *layer, base: Some(descriptor.clone()) },
+        ImageLayer::Base { descriptor, layer } => {
+            ChainLayer { layer: *layer, base: Some(descriptor.clone()) }
+        }
         ImageLayer::Built(layer) => ChainLayer { layer: *layer, base: None },
     };
     Ok(State {
@@ -84,7 +87,9 @@ pub(crate) async fn list(farm: &Arc<Farm>) -> Result<Reply, Error> {
     let farm = Arc::clone(farm);
     blocking(move || {
         let all = all(&farm)?;
-        Ok(Reply::Images(all.iter().map(|(name, record)| describe::summary(&farm.store, name, record)).collect()))
+        Ok(Reply::Images(
+            all.iter().map(|(name, record)| describe::summary(&farm.store, name, record)).collect(),
+        ))
     })
     .await
 }
@@ -106,7 +111,8 @@ pub(crate) async fn tag(farm: &Arc<Farm>, image: &str, name: &Reference) -> Resu
     let (farm, image, name) = (Arc::clone(farm), image.to_owned(), name.familiar());
     blocking(move || {
         let (_, mut record) = look_up(&farm, &image)?;
-        record.previous = find(&farm, &name)?.filter(|before| before.id() != record.id()).map(|before| before.bytes);
+        record.previous =
+            find(&farm, &name)?.filter(|before| before.id() != record.id()).map(|before| before.bytes);
         farm.store.put_image(&name, &record.encode())?;
         Ok(Reply::Done)
     })
@@ -126,7 +132,9 @@ pub(crate) async fn remove(farm: &Arc<Farm>, images: Vec<String>) -> Result<Repl
                 continue;
             }
             let (_, record) = look_up(&farm, image)?;
-            names.extend(all.iter().filter(|(_, other)| other.id() == record.id()).map(|(name, _)| name.clone()));
+            names.extend(
+                all.iter().filter(|(_, other)| other.id() == record.id()).map(|(name, _)| name.clone()),
+            );
         }
         names.sort();
         names.dedup();
@@ -167,7 +175,8 @@ fn is_beginning(text: &str, record: &Record) -> bool {
     let digits = text.strip_prefix("sha256:").unwrap_or(text);
     let hexadecimal = digits.len() >= FEWEST_DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     let config = record.config.map(|digest| digest.to_string());
-    hexadecimal && (record.id().starts_with(digits) || config.is_some_and(|text| text[7..].starts_with(digits)))
+    hexadecimal
+        && (record.id().starts_with(digits) || config.is_some_and(|text| text[7..].starts_with(digits)))
 }
 
 fn find(farm: &Farm, name: &str) -> Result<Option<Record>, Error> {

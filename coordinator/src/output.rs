@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use farm_model::{BuildEvent, OciDigest};
-use farm_oci::image::{AssembleOptions, Assembled, Timestamps};
 use farm_oci::Image;
+use farm_oci::image::{AssembleOptions, Assembled, Timestamps};
 use farm_proto::client::{BuildRequest, Compression, Form, Output};
 use farm_proto::session::{Answer, Ask};
 use farm_store::Store;

@@ -9,9 +9,9 @@ use farm_model::graph::Image;
 use farm_model::{Base, BuildEvent, BuildGraph, ImageId, Op};
 use tokio::task::JoinSet;
 
+use crate::base::Known;
 use crate::build::Farm;
 use crate::report::Reporter;
-use crate::base::Known;
 use crate::{Error, Request, base};
 
 /// A build that is ready to run.

@@ -72,11 +72,9 @@ fn context(source: &NamedContext) -> lower::NamedContext {
         NamedContext::Image(reference) => {
             lower::NamedContext::Image(ImageSource::Registry(reference.clone()))
         }
-        NamedContext::OciLayout { path, reference } => {
-            lower::NamedContext::Image(ImageSource::OciLayout {
-                path: path.clone(),
-                reference: reference.clone(),
-            })
-        }
+        NamedContext::OciLayout { path, reference } => lower::NamedContext::Image(ImageSource::OciLayout {
+            path: path.clone(),
+            reference: reference.clone(),
+        }),
     }
 }

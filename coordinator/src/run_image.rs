@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use farm_model::encoding;
 use farm_model::event::Stream as Which;
 use farm_model::graph::Image;
-use farm_model::{BuildEvent, BuildId, Exit, ImageConfig, ImageSource, Reference, StageId, StepDigest, StepId};
+use farm_model::{
+    BuildEvent, BuildId, Exit, ImageConfig, ImageSource, Reference, StageId, StepDigest, StepId,
+};
 use farm_oci::Source;
 use farm_proto::client::{Reply, RunRequest};
 use farm_proto::{Keep, Outcome, RunTask};
@@ -62,7 +64,9 @@ pub(crate) async fn run(farm: &Arc<Farm>, request: RunRequest, stream: &mut Stre
 async fn send(stream: &mut Stream, event: BuildEvent) -> Result<(), Error> {
     let (which, bytes) = match event {
         BuildEvent::Logged { stream, bytes, .. } => (stream, bytes),
-        BuildEvent::Retried { reason, .. } => (Which::Stderr, format!("farm: again: {reason}\n").into_bytes()),
+        BuildEvent::Retried { reason, .. } => {
+            (Which::Stderr, format!("farm: again: {reason}\n").into_bytes())
+        }
         _ => return Ok(()),
     };
     // A client that is gone wants nothing more: the step is abandoned with it.

@@ -110,11 +110,7 @@ impl Session {
     }
 
     /// Where contents of the last scan lie on the client.
-    pub(crate) async fn locate(
-        &self,
-        context: &ContextName,
-        blobs: &[BlobDigest],
-    ) -> Result<Located, Error> {
+    pub(crate) async fn locate(&self, context: &ContextName, blobs: &[BlobDigest]) -> Result<Located, Error> {
         let mut all = Vec::with_capacity(blobs.len());
         for blobs in blobs.chunks(MOST_ITEMS) {
             let ask = Ask::Locate { context: context.clone(), blobs: blobs.to_vec() };
@@ -217,7 +213,9 @@ fn asked(ask: &Ask) -> String {
     match ask {
         Ask::Scan { context, .. } => format!("the scan of context `{context}`"),
         Ask::Records { context, .. } => format!("the directories of context `{context}`"),
-        Ask::Locate { context, .. } | Ask::Blobs { context, .. } => format!("the files of context `{context}`"),
+        Ask::Locate { context, .. } | Ask::Blobs { context, .. } => {
+            format!("the files of context `{context}`")
+        }
         Ask::Secret { id } => format!("secret `{id}`"),
         Ask::Agent { id } | Ask::AgentConnection { id } => format!("ssh agent `{id}`"),
         Ask::LayoutFile { layout, file } => format!("`{file}` of the OCI layout `{layout}`"),

@@ -12,17 +12,18 @@ use std::sync::Arc;
 use farm_model::event::MissReason;
 use farm_model::result::LayerRef;
 use farm_model::{
-    Base, BuildEvent, BuildGraph, BuildId, History, ImageId, OciDigest, Op, Stage, StageId, Step, StepDigest, StepId,
+    Base, BuildEvent, BuildGraph, BuildId, History, ImageId, OciDigest, Op, Stage, StageId, Step, StepDigest,
+    StepId,
 };
 use farm_oci::LayerDescriptor;
 use farm_proto::client::Goal;
 use farm_tree::Tree;
 use tokio::sync::{OnceCell, watch};
 
+use crate::base::Known;
 use crate::build::{Farm, now};
 use crate::context::Contexts;
 use crate::report::Reporter;
-use crate::base::Known;
 use crate::{Error, Request, base, step};
 
 pub(crate) use memo::Memo;
@@ -169,7 +170,9 @@ impl Shared {
             match self.step(stage, step, &mut so_far).await {
                 // Its own miss is reported already.
                 Err(Error::WouldRun) => {
-                    return Err(self.would_run(stage, &stage.steps[index + 1..], Some(step.id), &so_far).await);
+                    return Err(self
+                        .would_run(stage, &stage.steps[index + 1..], Some(step.id), &so_far)
+                        .await);
                 }
                 done => done.map_err(|error| error.in_step(step))?,
             }

@@ -8,9 +8,9 @@ pub(crate) mod workdir;
 use std::sync::Arc;
 
 use farm_model::event::MissReason;
-use farm_model::{ContextName, Op, Stage, Step};
 use farm_model::op::Origin;
 use farm_model::result::LayerRef;
+use farm_model::{ContextName, Op, Stage, Step};
 use farm_tree::Tree;
 
 use crate::Error;

@@ -67,7 +67,8 @@ pub(crate) async fn reasons(
         return Ok(vec![MissReason::Disabled]);
     }
     let family = family(shared, stage, step);
-    let before = stage.steps.iter().filter(|other| other.id < step.id && other.op != farm_model::Op::Metadata);
+    let before =
+        stage.steps.iter().filter(|other| other.id < step.id && other.op != farm_model::Op::Metadata);
     let now = compare::Now {
         preimage: preimage.clone(),
         witness: witness::of(shared, stage, step, preimage),
@@ -106,4 +107,3 @@ pub(crate) fn keep(store: &Store, witness: &Witness) -> Result<(), Error> {
 pub(crate) fn witness(shared: &Shared, stage: &Stage, step: &Step, preimage: &Preimage) -> Witness {
     witness::of(shared, stage, step, preimage)
 }
-

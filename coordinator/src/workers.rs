@@ -87,7 +87,13 @@ enum State {
 impl Workers {
     pub(crate) fn new() -> Self {
         let holdings = watch::Sender::new(0);
-        Self { present: Mutex::default(), sessions: AtomicU64::default(), holdings, born: Instant::now(), here: AtomicBool::new(false) }
+        Self {
+            present: Mutex::default(),
+            sessions: AtomicU64::default(),
+            holdings,
+            born: Instant::now(),
+            here: AtomicBool::new(false),
+        }
     }
 
     /// A worker in this process is about to come.

@@ -94,7 +94,8 @@ impl CacheMounts {
         };
         let mut instances: BTreeMap<PathBuf, Arc<Instance>> = BTreeMap::new();
         for (directory, lock) in locks {
-            let instance = Instance { shared: Arc::clone(&self.shared), directory: directory.clone(), _lock: lock };
+            let instance =
+                Instance { shared: Arc::clone(&self.shared), directory: directory.clone(), _lock: lock };
             instances.insert(directory, Arc::new(instance));
         }
         // An instance locks the state when it is dropped, and so on an error: the state is let go first.

@@ -187,7 +187,10 @@ impl Walk<'_> {
         let xattrs = content::kept_attributes(handle).map_err(failed)?;
         let metadata = Metadata { xattrs, ..self.metadata(&stat) };
         let opaque = mark.as_deref() == Some(b"y");
-        Ok(self.found.builder.insert(path, Node::Directory(Directory { opaque, ..Directory::empty(metadata) }))?)
+        Ok(self
+            .found
+            .builder
+            .insert(path, Node::Directory(Directory { opaque, ..Directory::empty(metadata) }))?)
     }
 
     /// What is neither a directory nor a regular file. No attribute that a tree keeps can be on it.

@@ -96,7 +96,13 @@ impl Fold {
             let _infallible =
                 writeln!(out, "[{} {position}/{total}] {name}\n    {}", step.stage, fate.words(tense));
             for reason in &fate.reasons {
-                let words = sentence(reason, |id| self.name(id)).replace('\n', "\n    ");
+                let words = match (tense, reason) {
+                    // Nobody knows what it would leave.
+                    (Tense::Future, MissReason::Parent { step: Some(before), first: None }) => {
+                        format!("it stands on `{}`, which would run first", one_line(&self.name(*before)))
+                    }
+                    _ => sentence(reason, |id| self.name(id)).replace('\n', "\n    "),
+                };
                 let _infallible = writeln!(out, "    {words}");
             }
         }

@@ -134,7 +134,8 @@ impl Dispatcher {
 
     /// Has what the step of a flight took kept.
     pub(super) fn learn(&mut self, outcome: &Outcome, waiting: &[BuildStep]) {
-        let family = waiting.first().and_then(|(build, step)| self.builds.get(build)?.families.get(step).copied());
+        let family =
+            waiting.first().and_then(|(build, step)| self.builds.get(build)?.families.get(step).copied());
         if let (Outcome::Success { .. }, Some(family)) = (outcome, family) {
             let _full = self.learned.try_send((family, self.scheduler.expected(&family)));
         }
@@ -226,7 +227,8 @@ impl Dispatcher {
         let (log, work) = (Arc::clone(&waiter.log), waiter.work.clone());
         let number = self.next_flight;
         self.next_flight += 1;
-        self.flights.insert(number, Flight { log: Arc::clone(&log), waiting: vec![who], lease: None, failure: None });
+        self.flights
+            .insert(number, Flight { log: Arc::clone(&log), waiting: vec![who], lease: None, failure: None });
         self.boarded.insert(who, number);
         self.waiters.insert(who, waiter);
         self.tell(Event::StepReady { build, step, work });

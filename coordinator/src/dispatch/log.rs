@@ -29,13 +29,27 @@ pub(crate) enum Entry {
     /// No worker has room.
     Queued,
     /// What follows is in the log of an equal step, from its start.
-    Follow { build: BuildId, log: Arc<Log> },
+    Follow {
+        build: BuildId,
+        log: Arc<Log>,
+    },
     /// What follows is in a log that was begun before anybody wanted it.
-    GoOn { log: Arc<Log> },
-    Started { worker: WorkerId },
-    Logged { stream: Stream, bytes: Vec<u8> },
-    Warned { message: String },
-    Retried { reason: String },
+    GoOn {
+        log: Arc<Log>,
+    },
+    Started {
+        worker: WorkerId,
+    },
+    Logged {
+        stream: Stream,
+        bytes: Vec<u8>,
+    },
+    Warned {
+        message: String,
+    },
+    Retried {
+        reason: String,
+    },
 }
 
 /// The log of one flight.
@@ -97,7 +111,8 @@ impl Log {
             Room::Memory => self.push(Entry::Logged { stream, bytes }),
             Room::File { file, at } => self.spill(stream, bytes, file, at).await,
             Room::Full { first: true } => {
-                let message = format!("the log is longer than {} MiB; the rest of it is not kept", LIMIT >> 20);
+                let message =
+                    format!("the log is longer than {} MiB; the rest of it is not kept", LIMIT >> 20);
                 self.push(Entry::Warned { message });
             }
             Room::Full { first: false } => {}
@@ -122,7 +137,8 @@ impl Log {
     async fn spill(&self, stream: Stream, bytes: Vec<u8>, file: Option<Arc<File>>, at: u64) {
         let (root, length) = (self.root.clone(), bytes.len());
         let written = blocking(move || {
-            let failed = |source: std::io::Error| crate::Error::State { path: root.clone(), source: Arc::new(source) };
+            let failed =
+                |source: std::io::Error| crate::Error::State { path: root.clone(), source: Arc::new(source) };
             let file = match file {
                 Some(file) => file,
                 None => Arc::new(nameless(&root).map_err(failed)?),
@@ -215,7 +231,10 @@ async fn read(place: Place) -> Entry {
         Place::File { stream, file, at, length } => {
             let read = blocking(move || {
                 let mut bytes = vec![0; length];
-                let failed = |source: std::io::Error| crate::Error::State { path: PathBuf::new(), source: Arc::new(source) };
+                let failed = |source: std::io::Error| crate::Error::State {
+                    path: PathBuf::new(),
+                    source: Arc::new(source),
+                };
                 file.read_exact_at(&mut bytes, at).map_err(failed)?;
                 Ok(bytes)
             });

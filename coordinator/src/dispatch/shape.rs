@@ -23,7 +23,11 @@ pub(super) fn shapes(graph: &BuildGraph) -> Vec<StepShape> {
         for step in stage.steps.iter().filter(|step| step.op != Op::Metadata) {
             let mut needs: BTreeSet<StepId> = before.into_iter().collect();
             needs.extend(step.op.stages().into_iter().filter_map(|stage| last.get(&stage).copied()));
-            shapes.push(StepShape { step: step.id, family: family(stage, step), needs: needs.into_iter().collect() });
+            shapes.push(StepShape {
+                step: step.id,
+                family: family(stage, step),
+                needs: needs.into_iter().collect(),
+            });
             before = Some(step.id);
         }
         if let Some(step) = before {

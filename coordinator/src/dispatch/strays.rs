@@ -44,7 +44,14 @@ pub(super) struct Ended {
 
 impl Strays {
     /// A worker lists a lease that is not known to be of a flight.
-    pub(super) fn begin(&mut self, lease: LeaseId, worker: WorkerId, scope: Scope, key: StepDigest, log: Arc<Log>) {
+    pub(super) fn begin(
+        &mut self,
+        lease: LeaseId,
+        worker: WorkerId,
+        scope: Scope,
+        key: StepDigest,
+        log: Arc<Log>,
+    ) {
         self.running.insert(lease, Running { worker, scope, key, log });
     }
 

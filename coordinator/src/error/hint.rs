@@ -15,7 +15,9 @@ impl Error {
             Self::Tree(error) => error.hint().map(str::to_owned),
             Self::Exchange(error) => error.hint().map(str::to_owned),
             Self::Worker(failure) => failure.hint.clone(),
-            Self::Context { hint, .. } | Self::Output { hint, .. } | Self::Secret { hint, .. } => hint.clone(),
+            Self::Context { hint, .. } | Self::Output { hint, .. } | Self::Secret { hint, .. } => {
+                hint.clone()
+            }
             Self::ContextChanges(_) => {
                 Some("stop what writes to the context, or ignore it in .dockerignore".to_owned())
             }

@@ -10,7 +10,8 @@ use crate::Error;
 
 /// An image in a list.
 pub(super) fn summary(store: &Store, name: &str, record: &Record) -> ImageSummary {
-    let packed: Option<Vec<u64>> = record.image.layers.iter().map(|layer| packed_bytes(store, layer)).collect();
+    let packed: Option<Vec<u64>> =
+        record.image.layers.iter().map(|layer| packed_bytes(store, layer)).collect();
     ImageSummary {
         name: name.to_owned(),
         id: record.id(),

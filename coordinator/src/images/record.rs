@@ -94,7 +94,8 @@ impl Record {
             return Err(decoder.malformed("an image record of another version"));
         }
         let json = decoder.bytes()?;
-        let parsed = parse_config("an image record", json).map_err(|_| decoder.malformed("a configuration"))?;
+        let parsed =
+            parse_config("an image record", json).map_err(|_| decoder.malformed("a configuration"))?;
         let layers = decoder.list(|decoder| {
             let layer = take_layer(decoder)?;
             let base = decoder.option(|decoder| {

@@ -5,6 +5,7 @@ mod script;
 use farm_model::event::Ending;
 use farm_model::{BuildEvent, BuildId};
 use farm_proto::client::{BuildState, Interest, Reply, Request};
+use farm_proto::image::PruneRequest;
 use farm_transport::Role;
 
 use self::script::{Farm, Replies};
@@ -54,9 +55,7 @@ async fn a_build_takes_its_files_from_the_client_and_gives_the_result_back() {
     let client = farm.client().await;
     let events = client.build(BUILD).await.events().await;
     assert!(are_in_order(&events) && succeeded(&events), "{events:#?}");
-    let exported = |event: &(u64, BuildEvent)| {
-        matches!(&event.1, BuildEvent::Exported { output, bytes, .. } if output == "archive" && *bytes > 1024)
-    };
+    let exported = |event: &(u64, BuildEvent)| matches!(&event.1, BuildEvent::Exported { output, bytes, .. } if output == "archive" && *bytes > 1024);
     assert!(events.iter().any(exported), "{events:#?}");
     let again = client.build(BuildId([2; 8])).await.events().await;
     assert!(again.iter().any(|(_, event)| matches!(event, BuildEvent::Cached { .. })), "{again:#?}");
@@ -217,4 +216,31 @@ async fn what_is_no_request_is_refused() {
     stream.finish().unwrap();
     assert!(matches!(stream.receive().await, Ok(Some(Reply::Refused(_)))));
     assert!(matches!(client.ask(Request::Status).await.next().await, Some(Reply::Status(_))));
+}
+
+#[tokio::test]
+async fn a_prune_takes_nothing_from_a_build_that_runs() {
+    let root = tempfile::tempdir().unwrap();
+    let farm = Farm::start(root.path());
+    let client = farm.client().await;
+    assert!(succeeded(&client.build(BUILD).await.events().await));
+    let prune = || {
+        let kinds = Vec::new();
+        let request = PruneRequest { kinds, unused_for: None, keep_bytes: None, all: true, dry_run: false };
+        client.ask(Request::Prune(request))
+    };
+    let mut pruning = true;
+    let building = async {
+        for number in 2..20 {
+            let events = client.build(BuildId([number; 8])).await.events().await;
+            assert!(succeeded(&events), "{events:#?}");
+        }
+    };
+    tokio::pin!(building);
+    while pruning {
+        tokio::select! {
+            () = &mut building => pruning = false,
+            mut pruned = prune() => assert!(matches!(pruned.next().await, Some(Reply::Usage(_)))),
+        }
+    }
 }

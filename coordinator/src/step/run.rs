@@ -323,10 +323,20 @@ fn work(shared: &Shared, stage: &Stage, key: StepDigest, task: &RunTask) -> Work
         task.layers.iter().chain(mounted.flatten()).map(|layer| layer.digest).collect();
     let (memo, store) = (&shared.farm.memo, &shared.farm.store);
     let input = |layer| Input { layer, bytes: memo.bytes(store, &layer) };
-    Work { key, platform: stage.platform.clone(), labels: Vec::new(), inputs: layers.into_iter().map(input).collect() }
+    Work {
+        key,
+        platform: stage.platform.clone(),
+        labels: Vec::new(),
+        inputs: layers.into_iter().map(input).collect(),
+    }
 }
 
-async fn finished(shared: &Shared, step: &Step, run: &op::Run, delivered: &Delivered) -> Result<Fresh, Error> {
+async fn finished(
+    shared: &Shared,
+    step: &Step,
+    run: &op::Run,
+    delivered: &Delivered,
+) -> Result<Fresh, Error> {
     match &*delivered.outcome {
         Outcome::Success { layer, usage, ended } => {
             let layer = layer.as_ref().map(|made| made.layer);

@@ -61,9 +61,7 @@ impl Caller {
     async fn answer(&self, mut stream: Stream) -> Result<(), Error> {
         match stream.receive::<Opening>().await? {
             Some(Opening::Session) => self.session(stream).await,
-            Some(Opening::Fetch(fetch)) => {
-                Ok(farm_exchange::serve(&self.farm.store, fetch, stream).await?)
-            }
+            Some(Opening::Fetch(fetch)) => Ok(farm_exchange::serve(&self.farm.store, fetch, stream).await?),
             Some(Opening::Agent { lease, id }) => self.agent(stream, lease, &id).await,
             None => Ok(()),
         }
@@ -76,8 +74,7 @@ impl Caller {
         let (mut sender, mut receiver) = stream.split();
         let Some(hello) = receiver.receive::<WorkerMessage>().await? else { return Ok(()) };
         let connection = Some(self.connection.clone());
-        let (session, mut outbox) =
-            Session::open(&self.farm, self.worker.clone(), connection, hello).await?;
+        let (session, mut outbox) = Session::open(&self.farm, self.worker.clone(), connection, hello).await?;
         let speak = async {
             while let Some(message) = outbox.recv().await {
                 sender.send(&message).await?;
@@ -96,7 +93,8 @@ impl Caller {
         };
         session.close().await;
         // The end of the session is the end of the worker.
-        let reason = ended.as_ref().err().map_or_else(|| "the session is over".to_owned(), ToString::to_string);
+        let reason =
+            ended.as_ref().err().map_or_else(|| "the session is over".to_owned(), ToString::to_string);
         self.connection.close(&reason);
         ended
     }
@@ -104,7 +102,10 @@ impl Caller {
     /// Connects a worker's step with the agent of the client whose step it is.
     async fn agent(&self, stream: Stream, lease: LeaseId, id: &str) -> Result<(), Error> {
         let Some(client) = self.farm.dispatch.client_of(&self.worker, lease).await else {
-            return Err(Error::NotAllowed(format!("worker `{}` asks for an agent without a lease", self.worker)));
+            return Err(Error::NotAllowed(format!(
+                "worker `{}` asks for an agent without a lease",
+                self.worker
+            )));
         };
         let (mut to_client, mut from_client) = client.agent_connection(id).await?;
         let (mut to_worker, mut from_worker) = stream.split();

@@ -3,8 +3,8 @@
 //! Output goes straight to the log of the flight under whose lease it comes, records into the store; the rest goes to the
 //! dispatcher. A session that ends, however it does, tells the dispatcher that its worker is gone.
 
-use farm_model::{DirectoryDigest, WorkerId};
 use farm_model::event::Blame;
+use farm_model::{DirectoryDigest, WorkerId};
 use farm_proto::message::Made;
 use farm_proto::{CoordinatorMessage, Failure, Outcome, WorkerMessage};
 use farm_store::Store;
@@ -90,7 +90,8 @@ impl Session {
         let (dispatch, store) = (farm.dispatch.clone(), farm.store.clone());
         let number = dispatch.workers().session();
         let (taken, told) = oneshot::channel();
-        let joined = Report::Joined { worker: worker.clone(), session: number, hello: Box::new(hello), taken };
+        let joined =
+            Report::Joined { worker: worker.clone(), session: number, hello: Box::new(hello), taken };
         dispatch.report(joined).await;
         // What it reports next is under leases that are known only then. The dispatcher goes when the coordinator does.
         let _ending = told.await;
@@ -113,7 +114,9 @@ impl Session {
             }
             WorkerMessage::Warned { lease, mut message } => {
                 if let Some(log) = self.dispatch.log_of(&self.worker, lease) {
-                    let end = (0..=MOST_WARNING.min(message.len())).rev().find(|end| message.is_char_boundary(*end));
+                    let end = (0..=MOST_WARNING.min(message.len()))
+                        .rev()
+                        .find(|end| message.is_char_boundary(*end));
                     message.truncate(end.unwrap_or_default());
                     log.warned(message);
                 }
@@ -154,7 +157,8 @@ impl Session {
         blocking(move || {
             for bytes in &records {
                 let digest = record_digest(bytes);
-                let entries = decode(bytes).map_err(|_| confused(&worker, "it sent a malformed directory"))?;
+                let entries =
+                    decode(bytes).map_err(|_| confused(&worker, "it sent a malformed directory"))?;
                 for entry in entries.values() {
                     if let Entry::Node(Node::Directory(directory)) = entry
                         && !store.has_record(&directory.record.digest)?

@@ -119,8 +119,11 @@ impl Scheduler {
         self.set_standing(&lease.worker, Standing::Silent);
         if let State::Live(flight) = lease.state {
             self.commands.push_back(Command::Cancel { lease: id, worker: lease.worker.clone() });
-            let reason =
-                format!("worker `{}` was not heard of for {} s", lease.worker, self.config.lease_ttl.0 / 1000);
+            let reason = format!(
+                "worker `{}` was not heard of for {} s",
+                lease.worker,
+                self.config.lease_ttl.0 / 1000
+            );
             self.retry(flight, &lease.worker, &reason);
         }
     }

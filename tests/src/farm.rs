@@ -85,6 +85,11 @@ impl Farm {
         Self::of(Topology::chosen())
     }
 
+    fn configuration_text(&self) -> String {
+        let file = self.configuration.clone().or_else(|| Some(env::var_os("FARM_CONFIG")?.into()));
+        file.map(fs::read_to_string).transpose().expect("the configuration can be read").unwrap_or_default()
+    }
+
     /// A farm whose processes read this `farm.toml` beside the one of the environment.
     pub fn configured(text: &str) -> Self {
         Self::new().with_configuration(text)
@@ -93,8 +98,7 @@ impl Farm {
     /// The same for one that no command has started yet.
     #[must_use]
     pub fn with_configuration(mut self, text: &str) -> Self {
-        let given = env::var_os("FARM_CONFIG").map(fs::read_to_string);
-        let given = given.transpose().expect("FARM_CONFIG can be read").unwrap_or_default();
+        let given = self.configuration_text();
         let file = self.scratch("farm.toml");
         // Top-level keys have to come before the first table.
         fs::write(&file, format!("{text}\n{given}")).expect("a file in a temporary directory");
@@ -225,7 +229,7 @@ impl Farm {
             let settings = Settings {
                 binary: binary(),
                 root: self.root.path().to_owned(),
-                configuration: self.configuration.clone(),
+                configuration: self.configuration_text(),
             };
             let mut processes = Processes::start(settings).expect("a farm of four processes");
             for service in inner.services.iter().copied().chain(registry) {

@@ -3,7 +3,7 @@
 //! | `FARM_TOPOLOGY` | processes |
 //! |---|---|
 //! | `daemon` (default) | the client, which starts a daemon by itself |
-//! | `processes` | client, coordinator and two workers: four processes, each with its own state and its own network |
+//! | `processes` | client, coordinator and two workers: four processes, each with its own state and its own network, the servers without sight of the context |
 //!
 //! Every farm has directories of its own, so farms run in parallel. Whoever drops one waits until all of its processes are
 //! gone, and learns of anything that was left behind: see [`leftovers`].
@@ -63,6 +63,16 @@ impl Directories {
     /// The process's certificates.
     pub fn certificates(&self) -> PathBuf {
         self.root.join("certificates")
+    }
+
+    /// Where all of it lies.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The configuration of a server.
+    pub fn configuration(&self) -> PathBuf {
+        self.root.join("farm.toml")
     }
 
     /// Where a server's standard streams go.

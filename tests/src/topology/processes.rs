@@ -1,5 +1,9 @@
 //! A coordinator and two workers as processes of their own, and the place of a client: four stores, four networks.
+//!
+//! A server sees nothing of the others on disk either: over the temporary directory, where contexts and the directories of all
+//! farms lie, it has an empty one with its own directory in it. So a path that a message carried by mistake leads nowhere.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,6 +24,14 @@ const COORDINATOR: u8 = 1;
 const WORKERS: [u8; 2] = [2, 3];
 const PORT: u16 = 7400;
 
+/// Hides a directory but for a part of it, then becomes the command that follows.
+const HIDE: &str = r#"all=$1 own=$2; shift 2
+mount --bind "$own" /mnt
+mount -t tmpfs -o mode=1777 hidden "$all"
+mkdir -p "$own"
+mount --move /mnt "$own"
+exec "$@""#;
+
 /// What the servers of a farm need to know.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -27,8 +39,8 @@ pub struct Settings {
     pub binary: PathBuf,
     /// Where all four keep what is theirs, each in a directory of its own.
     pub root: PathBuf,
-    /// The configuration of coordinator and workers, if it is not the one of our environment.
-    pub configuration: Option<PathBuf>,
+    /// What stands in the `farm.toml` of coordinator and workers.
+    pub configuration: String,
 }
 
 /// The running farm.
@@ -45,6 +57,10 @@ impl Processes {
     /// Mints certificates, makes the network and starts the servers; returns when all are ready.
     pub fn start(settings: Settings) -> Result<Self, String> {
         mint(&settings.root)?;
+        for own in all_directories(&settings.root) {
+            fs::write(own.configuration(), &settings.configuration)
+                .map_err(|error| format!("cannot write a configuration: {error}"))?;
+        }
         let network = Network::of(NAMES.len().try_into().map_err(|_| "too many processes")?)?;
         let mut farm = Self { servers: Vec::new(), forwarders: Vec::new(), network, settings };
         farm.start_servers()?;
@@ -114,12 +130,12 @@ impl Processes {
     fn command(&self, number: u8) -> Command {
         let own = directories(&self.settings.root, number);
         let mut command = enter(self.network.node(number));
+        command.args(["unshare", "--mount", "--propagation", "private", "--", "sh", "-euc", HIDE, "hide"]);
+        command.arg(std::env::temp_dir()).arg(own.root());
         // A server dies with the thread that started it, should a test be killed.
         command.args(["setpriv", "--pdeathsig", "KILL", "--"]).arg(&self.settings.binary);
         command.current_dir("/").envs(own.variables()).env("FARM_CERTIFICATES", own.certificates());
-        if let Some(configuration) = &self.settings.configuration {
-            command.env("FARM_CONFIG", configuration);
-        }
+        command.env("FARM_CONFIG", own.configuration());
         command
     }
 

@@ -189,9 +189,9 @@ async fn records(store: &Store, trees: &[(LayerDigest, Tree)], from: &[Source]) 
         bytes += answered.bytes;
         let lost: HashSet<DirectoryDigest> = answered.missing.into_iter().collect();
         level = missing.into_iter().filter(|digest| !lost.contains(digest)).collect();
-        level.iter().for_each(|digest| {
+        for digest in &level {
             seen.remove(digest);
-        });
+        }
     }
     Ok(bytes)
 }

@@ -145,7 +145,7 @@ fn read_items<N>(mut pieces: Pieces, names: Vec<N>, keep: &Keep<N>) -> Result<Ta
     let mut taken =
         Taken { absent: Vec::new(), corrupt: Vec::new(), unanswered: Vec::new(), broken: None, bytes: 0 };
     let mut names = names.into_iter();
-    while let Some(name) = names.next() {
+    for name in names.by_ref() {
         let Some(size) = pieces.header() else {
             taken.unanswered.push(name);
             break;

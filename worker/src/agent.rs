@@ -24,10 +24,10 @@ const FIRST_BYTES: usize = 4096;
 /// The sockets of one step; dropping it ends their connections and removes them.
 #[derive(Default)]
 pub(crate) struct AgentSockets {
-    _listeners: JoinSet<()>,
+    listeners: JoinSet<()>,
     /// Kept open: the sockets are named through it.
-    _directory: Option<OwnedFd>,
-    _scratch: Option<Scratch>,
+    directory: Option<OwnedFd>,
+    scratch: Option<Scratch>,
 }
 
 impl AgentSockets {
@@ -51,7 +51,7 @@ impl AgentSockets {
             if let Agent::Client { id } = &*agent {
                 let path = sockets.path(store, number)?;
                 let listener = UnixListener::bind(&path).map_err(Error::io("listen at", &path))?;
-                sockets._listeners.spawn(serve(listener, lease, id.clone(), coordinator.clone()));
+                sockets.listeners.spawn(serve(listener, lease, id.clone(), coordinator.clone()));
                 *agent = Agent::Path(path);
             }
         }
@@ -60,16 +60,16 @@ impl AgentSockets {
 
     /// The name of a socket. A socket's path has to be short, and the store's may not be: it goes through a descriptor.
     fn path(&mut self, store: &Store, number: usize) -> Result<String, Error> {
-        if self._scratch.is_none() {
-            self._scratch = Some(store.scratch()?);
+        if self.scratch.is_none() {
+            self.scratch = Some(store.scratch()?);
         }
-        let scratch = self._scratch.as_ref().expect("it was just made").directory();
-        if self._directory.is_none() {
+        let scratch = self.scratch.as_ref().expect("it was just made").directory();
+        if self.directory.is_none() {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let opened = rustix::fs::openat(CWD, scratch, flags, Mode::empty());
-            self._directory = Some(opened.map_err(|error| Error::io("open", scratch)(error.into()))?);
+            self.directory = Some(opened.map_err(|error| Error::io("open", scratch)(error.into()))?);
         }
-        let directory = self._directory.as_ref().expect("it was just opened").as_raw_fd();
+        let directory = self.directory.as_ref().expect("it was just opened").as_raw_fd();
         Ok(format!("/proc/self/fd/{directory}/agent-{number}"))
     }
 }

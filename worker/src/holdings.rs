@@ -71,7 +71,8 @@ impl Holdings {
     /// Somebody else listens now, who knows nothing.
     pub(crate) fn start_over(&self) {
         let mut state = self.lock();
-        state.added = state.held.clone();
+        let State { held, added, .. } = &mut *state;
+        added.clone_from(held);
         state.removed.clear();
         drop(state);
         self.changed.notify_one();

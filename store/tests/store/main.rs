@@ -4,6 +4,7 @@
 mod blobs;
 mod builds;
 mod durability;
+mod intake;
 mod layers;
 mod locking;
 mod oci;

@@ -12,7 +12,7 @@ use farm_store::{Bytes, Class, InUse, Packed, Pins, Prune, StepRecord, Store};
 use farm_tree::Tree;
 
 use crate::support::{
-    Dir, Random, TestStore, bytes_of, file, files, metadata, new_store, regular_files, scan, seed, text,
+    Dir, Item, Random, TestStore, bytes_of, file, files, metadata, new_store, regular_files, scan, seed, text,
 };
 
 fn all() -> Prune {
@@ -158,7 +158,7 @@ fn what_is_in_use_and_what_running_work_looked_at_stays() {
 fn packed_layers_and_cache_mounts_are_classes_of_their_own() {
     let test = new_store();
     let (layer, _) = copied(&test.store, &[b"x"]);
-    let mut oci = |bytes: &[u8]| {
+    let oci = |bytes: &[u8]| {
         let mut writer = test.store.oci_writer().unwrap();
         writer.write_all(bytes).unwrap();
         writer.finish().unwrap()
@@ -294,17 +294,22 @@ fn build_for_a_while(store: &Store, seed: u64) {
     }
 }
 
-/// As a client does it: only what is missing is sent.
+/// As a client does it: only what the tree lacks is sent.
 fn copied_where_missing(store: &Store, contents: &[&[u8]]) -> Tree {
-    let mut dir = Dir::default();
-    for (number, bytes) in contents.iter().enumerate() {
-        let blob = BlobDigest::of(bytes);
-        if !store.contains(&blob).unwrap() {
-            store.ingest_expected(&mut &**bytes, &blob).unwrap();
-        }
-        dir = dir.with(&number.to_string(), file(blob, metadata(0o644)));
+    let entry = |dir: Dir, (number, bytes): (usize, &&[u8])| {
+        dir.with(&number.to_string(), file(BlobDigest::of(bytes), metadata(0o644)))
+    };
+    let inner = contents.iter().enumerate().skip(1).fold(Dir::default(), entry);
+    let tree = contents.iter().enumerate().take(1).fold(Dir::default(), entry);
+    let tree = tree.with("inner", Item::Dir(inner)).tree(store);
+    store.put_tree(&tree).unwrap();
+    let mut intake = store.intake();
+    for blob in store.missing_blobs(&tree).unwrap() {
+        let bytes = contents.iter().find(|bytes| BlobDigest::of(bytes) == blob).unwrap();
+        intake.take(&mut &**bytes, &blob).unwrap();
     }
-    dir.tree(store)
+    intake.finish().unwrap();
+    tree
 }
 
 #[test]

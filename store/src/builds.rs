@@ -59,21 +59,21 @@ impl Store {
     ) -> Result<(), Error> {
         let mut batch = self.core.database.batch();
         for (number, event) in (first..).zip(events) {
-            batch.put(Table::Events, &event_key(build, number), event);
+            batch.put(Table::Events, &event_key(*build, number), event);
         }
         batch.write(sync.into())
     }
 
     /// Up to `limit` events of `build` from number `from` on, with their numbers.
     pub fn events(&self, build: &BuildId, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, Error> {
-        let start = event_key(build, from);
+        let start = event_key(*build, from);
         let rows = self.core.database.rows_from(Table::Events, &build.0, &start, limit)?;
         Ok(rows.into_iter().filter_map(|(key, event)| Some((number(&key)?, event.into_vec()))).collect())
     }
 
     /// The number that the next event of `build` has.
     pub fn event_count(&self, build: &BuildId) -> Result<u64, Error> {
-        let last = self.core.database.last_key(Table::Events, &event_key(build, u64::MAX))?;
+        let last = self.core.database.last_key(Table::Events, &event_key(*build, u64::MAX))?;
         let last = last.filter(|key| key.starts_with(&build.0)).and_then(|key| number(&key));
         Ok(last.map_or(0, |last| last.saturating_add(1)))
     }
@@ -97,8 +97,8 @@ impl Store {
         let mut batch = self.core.database.batch();
         batch.delete(Table::Builds, &build.0);
         // One byte longer than any key of the build, so that the last number goes too.
-        let end = [event_key(build, u64::MAX).as_slice(), &[0]].concat();
-        batch.delete_range(Table::Events, &event_key(build, 0), &end);
+        let end = [event_key(*build, u64::MAX).as_slice(), &[0]].concat();
+        batch.delete_range(Table::Events, &event_key(*build, 0), &end);
         batch.write(Write::Lazy)
     }
 
@@ -120,7 +120,7 @@ impl Store {
     }
 }
 
-fn event_key(build: &BuildId, number: u64) -> Vec<u8> {
+fn event_key(build: BuildId, number: u64) -> Vec<u8> {
     [build.0.as_slice(), &number.to_be_bytes()].concat()
 }
 

@@ -112,16 +112,15 @@ impl Packs {
         if current.end >= PACK_BYTES {
             *current = Current { id: current.id + 1, file: None, end: 0, range: Range::Empty };
         }
-        let file = match &current.file {
-            Some(file) => Arc::clone(file),
-            None => {
-                let path = self.path(current.id);
-                let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-                let file = Arc::new(file.while_doing("open", &path)?);
-                current.end = file.metadata().while_doing("read", &path)?.len();
-                current.file = Some(Arc::clone(&file));
-                file
-            }
+        let file = if let Some(file) = &current.file {
+            Arc::clone(file)
+        } else {
+            let path = self.path(current.id);
+            let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+            let file = Arc::new(file.while_doing("open", &path)?);
+            current.end = file.metadata().while_doing("read", &path)?.len();
+            current.file = Some(Arc::clone(&file));
+            file
         };
         let slot = Slot { pack: current.id, offset: current.end };
         if current.range == Range::Empty {

@@ -42,7 +42,9 @@ fn drop_forms(store: &Store) -> Result<(), Error> {
         Ok(())
     })?;
     let mut batch = database.batch();
-    dead.iter().for_each(|key| batch.delete(Table::Packed, key));
+    for key in &dead {
+        batch.delete(Table::Packed, key);
+    }
     batch.write(Write::Lazy)
 }
 
@@ -54,7 +56,7 @@ fn is_gone(store: &Store, layer: &[u8; 32]) -> Result<bool, Error> {
 fn last_of_families(store: &Store) -> Result<HashSet<Vec<u8>>, Error> {
     let mut last = HashSet::new();
     store.core.database.each(Table::Families, &mut |key, row| {
-        let step: [u8; 32] = read_value(Table::Families, row, |decoder| decoder.array())?;
+        let step: [u8; 32] = read_value(Table::Families, row, farm_model::encoding::Decoder::array)?;
         // A family's key and its step's key start with the same scope.
         if let Some((scope, _)) = key.split_last_chunk::<32>() {
             last.insert([scope, &step].concat());

@@ -108,7 +108,9 @@ impl Survey {
         })?;
         let mut orphans: Vec<LayerDigest> = directories.into_iter().collect();
         orphans.sort_unstable();
-        orphans.into_iter().for_each(|digest| add(digest, None));
+        for digest in orphans {
+            add(digest, None);
+        }
         layers.sort_by_key(|layer| (layer.standing, Reverse(layer.last_use), layer.digest));
         let stray = weigh(store, &mut layers, &with_directory)?;
         let oci = oci_blobs(store, &uses)?;

@@ -256,7 +256,9 @@ fn builds_beside_prunes_find_all_that_they_rely_on() {
         });
         let results: Vec<_> = builders.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         done.store(true, Ordering::Release);
-        results.into_iter().for_each(|result| result.unwrap());
+        for result in results {
+            result.unwrap();
+        }
     });
 }
 
@@ -268,7 +270,7 @@ fn build_for_a_while(store: &Store, seed: u64) {
         let mut trees = Vec::new();
         for _ in 0..3 {
             let contents: Vec<Vec<u8>> = (0..4)
-                .map(|_| vec![u8::try_from(random.below(12)).unwrap(); [100, 5000, 150_000][random.below(3) as usize]])
+                .map(|_| vec![u8::try_from(random.below(12)).unwrap(); [100, 5000, 150_000][usize::try_from(random.below(3)).unwrap()]])
                 .collect();
             let contents: Vec<&[u8]> = contents.iter().map(Vec::as_slice).collect();
             let (_, tree) = if random.below(2) == 0 {

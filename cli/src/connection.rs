@@ -118,15 +118,19 @@ pub(crate) async fn running() -> Result<Option<(Endpoint, Client)>, Failure> {
 }
 
 async fn replace(client: &Client, endpoint: &Endpoint, told: &mut bool) -> Result<(), Failure> {
-    if !*told {
-        *told = true;
-        let idle = matches!(client.request(Request::Status).await, Ok(Reply::Status(status)) if status.running_builds == 0);
-        if !idle {
+    // Others may go on using it meanwhile: only an idle one is asked to stop.
+    let builds = match client.request(Request::Status).await {
+        Ok(Reply::Status(status)) => status.running_builds,
+        _ => 0,
+    };
+    if builds > 0 {
+        if !std::mem::replace(told, true) {
             progress::complain(&format!(
                 "waiting for the daemon (process {}), which has another version or configuration, to become idle",
                 endpoint.pid
             ));
         }
+        return Ok(());
     }
     match client.request(Request::Stop(Stop::WhenIdle)).await {
         Ok(Reply::Refused(refusal)) => Err(Failure::refused(&refusal)),

@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Stop { when_idle } => crate::block_on(stop(when_idle)),
         Command::Status { json } => crate::block_on(status(json)),
-        Command::Logs { lines } => progress::print(&log::tail(&log::path(), lines)).map_err(show::closed),
+        Command::Logs { lines } => show::text(&format!("{}\n", log::tail(&log::path(), lines))),
         Command::Serve(configured) => serve::serve(configured.config.as_deref()),
     }
 }

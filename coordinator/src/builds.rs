@@ -112,9 +112,14 @@ impl Builds {
         let build = request.build;
         let owner = client.peer().name.clone();
         let _turn = self.admitting.lock().await;
-        if let Some(running) = self.running(build) {
+        while let Some(running) = self.running(build) {
             if running.owner != owner {
                 return Err(Error::NotYours(build));
+            }
+            if running.wants.is_stopped() {
+                // It is being ended, and can be taken up again after that.
+                self.left(build).await;
+                continue;
             }
             // Joined before the connection is replaced: the build must not end in between.
             running.wants.rejoin();
@@ -222,6 +227,15 @@ impl Builds {
         Occupied(Arc::clone(self))
     }
 
+    /// Waits until a build does not run any more.
+    async fn left(&self, build: BuildId) {
+        let mut count = self.registry().count.subscribe();
+        while self.running(build).is_some() {
+            // The sender is part of the registry, which is here.
+            let _alive = count.changed().await;
+        }
+    }
+
     /// Somebody has asked for something.
     pub(crate) fn touch(&self) {
         self.registry().idle_since = Instant::now();
@@ -264,6 +278,11 @@ impl Registry {
 }
 
 impl Running {
+    /// The connection of its client: another one each time that it has come back.
+    pub(crate) fn client(&self) -> watch::Receiver<Connection> {
+        self.client.subscribe()
+    }
+
     /// The way to its client, also after that has come back.
     pub(crate) fn session(&self) -> Session {
         Session::new(self.build, self.client.subscribe(), self.paths)

@@ -117,7 +117,7 @@ impl Contexts {
             return Ok(Ingest::Complete);
         }
         let started = Instant::now();
-        let bytes = missing.iter().map(|blob| blob.size).sum();
+        let bytes = missing.iter().fold(0_u64, |sum, blob| sum.saturating_add(blob.size));
         let taken = match self.session.paths() {
             Paths::Honoured => {
                 let located = self.session.locate(name, &missing).await?;

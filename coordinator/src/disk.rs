@@ -42,7 +42,8 @@ pub(crate) async fn prune(farm: &Arc<Farm>, request: PruneRequest) -> Result<Rep
 /// Layers and merged trees of images with a name.
 fn pins(farm: &Farm) -> Result<Pins, Error> {
     let mut layers = BTreeSet::new();
-    for (_, record) in images::all(farm)? {
+    // What cannot be read cannot be spared either: nothing is pruned then.
+    for (_, record) in images::every(farm)? {
         layers.extend(record.layers());
         layers.insert(record.merged.digest);
     }

@@ -156,6 +156,9 @@ pub enum Error {
     /// Something that this peer may not ask for.
     #[error("{0}")]
     NotAllowed(String),
+    /// An image is kept in a form that this version cannot read.
+    #[error("a later version of farm keeps the image `{0}`; this one cannot tell what it needs")]
+    NewerImage(String),
     /// No new builds are taken.
     #[error("the coordinator is about to stop and takes no new builds")]
     Stopping,
@@ -204,6 +207,7 @@ impl Error {
             | Self::Context { .. }
             | Self::Output { .. }
             | Self::State { .. }
+            | Self::NewerImage(_)
             | Self::Stopping => Blame::Environment,
             Self::NotPlanned(_) | Self::WouldRun | Self::Cancelled | Self::Panicked(_) => Blame::Internal,
         }

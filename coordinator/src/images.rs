@@ -146,6 +146,15 @@ pub(crate) async fn remove(farm: &Arc<Farm>, images: Vec<String>) -> Result<Repl
     .await
 }
 
+/// Every named image; fails when a later version wrote one of them.
+pub(crate) fn every(farm: &Farm) -> Result<Vec<(String, Record)>, Error> {
+    let decode = |(name, bytes): (String, Vec<u8>)| {
+        let record = Record::decode(&bytes).map_err(|_| Error::NewerImage(name.clone()))?;
+        Ok((name, record))
+    };
+    farm.store.images()?.into_iter().map(decode).collect()
+}
+
 /// Every named image. A record that a later version wrote is left out, not lost.
 pub(crate) fn all(farm: &Farm) -> Result<Vec<(String, Record)>, Error> {
     let rows = farm.store.images()?.into_iter();

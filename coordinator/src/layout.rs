@@ -4,6 +4,7 @@
 //! the store. A document that does not have the digest under which it was asked for is refused.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use farm_oci::manifest::{Document, MAX_CONFIG, MAX_MANIFEST};
 use farm_oci::{Descriptor, Layout, Resolved, resolved};
 use farm_proto::session::Ask;
 use farm_store::{Scratch, Store};
+use farm_transport::blocking::BlockingReceiver;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
@@ -93,17 +95,25 @@ impl Layouts {
     async fn bring_layer(&self, store: &Store, path: &str, layer: &Descriptor) -> Result<(), Error> {
         let file = blob(&layer.digest);
         let ask = Ask::LayoutFile { layout: path.to_owned(), file: file.clone() };
-        let (_asked, receiver) = self.session.open(&ask).await?;
-        let (store, digest, size) = (store.clone(), layer.digest, layer.size);
-        let (handle, missing) = (Handle::current(), missing(path, &file));
-        blocking(move || {
-            let mut receiver = receiver.into_blocking(handle);
-            let Some(_) = receiver.next_item()? else { return Err(missing) };
-            // It reads no further than the size, and refuses what has another one or another digest.
-            Ok(store.ingest_oci_blob(&mut receiver, &digest, size)?)
-        })
-        .await
-        .map(drop)
+        loop {
+            let (_asked, receiver) = self.session.open(&ask).await?;
+            let (store, digest, size) = (store.clone(), layer.digest, layer.size);
+            let (handle, missing) = (Handle::current(), missing(path, &file));
+            let brought = blocking(move || {
+                let mut receiver = Heard { receiver: receiver.into_blocking(handle), lost: None };
+                let Some(_) = receiver.receiver.next_item()? else { return Err(missing) };
+                // It reads no further than the size, and refuses what has another one or another digest.
+                let ingested = store.ingest_oci_blob(&mut receiver, &digest, size);
+                match receiver.lost {
+                    Some(lost) => Err(lost.into()),
+                    None => Ok(drop(ingested?)),
+                }
+            });
+            match brought.await {
+                Ok(()) => return Ok(()),
+                Err(error) => self.session.again(error).await?,
+            }
+        }
     }
 }
 
@@ -209,4 +219,19 @@ fn blob(digest: &OciDigest) -> String {
 
 fn missing(layout: &str, file: &str) -> Error {
     farm_oci::Error::NotInLayout { name: file.to_owned(), path: layout.into() }.into()
+}
+
+/// Bytes of a client, with the reason why they ended early: whoever reads them only passes on that they did.
+struct Heard {
+    receiver: BlockingReceiver,
+    lost: Option<farm_transport::Error>,
+}
+
+impl io::Read for Heard {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.receiver.read(buffer).map_err(|error| {
+            let lost = self.lost.insert(farm_transport::Error::from_io(error));
+            io::Error::other(lost.to_string())
+        })
+    }
 }

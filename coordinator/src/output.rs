@@ -136,6 +136,8 @@ impl Outputs<'_> {
             };
             let error = match (answer, sent) {
                 (Ok(Some(Answer::Written { bytes })), Ok(())) => return Ok(bytes),
+                // The client only says that it did not get all of it.
+                (_, Err(error)) if !matches!(error, Error::Transport(_)) => return Err(error),
                 (Ok(Some(Answer::Failed { reason, hint })), _) => return Err(failed(reason, hint)),
                 (_, Err(error)) => error,
                 (Err(error), Ok(())) => error.into(),

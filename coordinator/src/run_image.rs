@@ -12,7 +12,7 @@ use farm_oci::Source;
 use farm_proto::client::{Reply, RunRequest};
 use farm_proto::{Keep, Outcome, RunTask};
 use farm_scheduler::{Input, Work};
-use farm_transport::Stream;
+use farm_transport::Sender;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -32,8 +32,8 @@ const EVENTS: usize = 256;
 /// What a command sees when the image says nothing.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Runs the command; what it writes goes out as it comes. It ends when the stream does.
-pub(crate) async fn run(farm: &Arc<Farm>, request: RunRequest, stream: &mut Stream) -> Result<(), Error> {
+/// Runs the command; what it writes goes out as it comes. Dropping the future ends the command.
+pub(crate) async fn run(farm: &Arc<Farm>, request: RunRequest, stream: &mut Sender) -> Result<(), Error> {
     // The image stays until the command ends, whatever is pruned meanwhile.
     let _kept = farm.store.begin();
     let (config, state) = image(farm, &request).await?;
@@ -61,7 +61,7 @@ pub(crate) async fn run(farm: &Arc<Farm>, request: RunRequest, stream: &mut Stre
     Ok(stream.send(&Reply::Exited(exit)).await?)
 }
 
-async fn send(stream: &mut Stream, event: BuildEvent) -> Result<(), Error> {
+async fn send(stream: &mut Sender, event: BuildEvent) -> Result<(), Error> {
     let (which, bytes) = match event {
         BuildEvent::Logged { stream, bytes, .. } => (stream, bytes),
         BuildEvent::Retried { reason, .. } => {

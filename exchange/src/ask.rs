@@ -7,7 +7,7 @@ use farm_model::{BlobDigest, DirectoryDigest, LayerDigest};
 use farm_proto::blob::{Fetch, MOST_ITEMS};
 use futures_util::stream::{StreamExt as _, TryStreamExt as _};
 
-use crate::take::{Keep, Taken, take};
+use crate::take::{Keep, Patience, Taken, take};
 use crate::{Error, Source};
 
 /// Streams on which one source answers at the same time.
@@ -131,7 +131,7 @@ async fn ask_for_batch<N: Name>(
                 break;
             }
         };
-        let taken = take(receiver, names, keep.clone()).await?;
+        let taken = take(receiver, names, keep.clone(), Patience::Short).await?;
         report(source, &taken);
         answered.bytes += taken.bytes;
         answered.missing.extend(taken.absent);

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use farm_model::{BlobDigest, DirectoryDigest};
@@ -49,7 +50,7 @@ pub async fn take_records(
     receiver: Receiver,
     digests: &[DirectoryDigest],
 ) -> Result<Vec<DirectoryDigest>, Error> {
-    complete(take(receiver, digests.to_vec(), keep_record(store)).await?)
+    complete(take(receiver, digests.to_vec(), keep_record(store), Patience::Endless).await?)
 }
 
 /// Keeps contents that answer another question; returns those that are not to be had, or are others by now.
@@ -58,7 +59,7 @@ pub async fn take_blobs(
     receiver: Receiver,
     blobs: &[BlobDigest],
 ) -> Result<Vec<BlobDigest>, Error> {
-    complete(take(receiver, blobs.to_vec(), keep_blob(store)).await?)
+    complete(take(receiver, blobs.to_vec(), keep_blob(store), Patience::Endless).await?)
 }
 
 fn complete<N>(taken: Taken<N>) -> Result<Vec<N>, Error> {
@@ -106,25 +107,39 @@ pub(crate) fn whole(item: &mut dyn Read) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// How long a source that is there may say nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Patience {
+    /// As long as its connection lives: a client hashes a file, however large, before it sends it.
+    Endless,
+    /// Not long: there are other sources.
+    Short,
+}
+
 /// Takes the items of `names`, in this order.
 pub(crate) async fn take<N: Send + 'static>(
     receiver: Receiver,
     names: Vec<N>,
     keep: Keep<N>,
+    patience: Patience,
 ) -> Result<Taken<N>, Error> {
     let (pieces, arriving) = mpsc::channel(PIECES);
     let reading = apart(move || read_items(Pieces::new(arriving), names, &keep));
-    let (taken, ()) = tokio::join!(reading, pump(receiver, pieces));
+    let (taken, ()) = tokio::join!(reading, pump(receiver, pieces, patience));
     taken
 }
 
 type Piece = Result<Bytes, Error>;
 
 /// Carries bytes from the stream to the thread until the stream ends or the thread has enough.
-async fn pump(mut receiver: Receiver, pieces: mpsc::Sender<Piece>) {
+async fn pump(mut receiver: Receiver, pieces: mpsc::Sender<Piece>, patience: Patience) {
+    let limit = match patience {
+        Patience::Endless => Duration::MAX,
+        Patience::Short => PATIENCE,
+    };
     loop {
         let read = tokio::select! {
-            read = timeout(PATIENCE, receiver.chunk(PIECE_BYTES)) => read,
+            read = timeout(limit, receiver.chunk(PIECE_BYTES)) => read,
             () = pieces.closed() => return,
         };
         let piece = match read {

@@ -44,4 +44,4 @@ pub use meter::Meter;
 pub use native::{Native, sweep};
 pub use network::{NetworkNamespace, NetworkPool, hosts_file, resolv_conf, resolv_conf_path};
 pub use outcome::{Exit, Outcome, Stream, Usage};
-pub use sys::release_memory;
+pub use sys::{close_others_on_exec, release_memory};

@@ -174,8 +174,8 @@ fn change_signal_mask(how: i32, all: bool) {
     }
 }
 
-/// Marks all descriptors from 3 on to be closed by the next exec.
-pub(crate) fn close_others_on_exec() -> io::Result<()> {
+/// Marks all descriptors from 3 on to be closed by the next exec, whoever opened them.
+pub fn close_others_on_exec() -> io::Result<()> {
     // SAFETY: no pointers are passed.
     let done = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

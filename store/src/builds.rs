@@ -49,15 +49,18 @@ impl Store {
         Ok(next)
     }
 
-    /// Adds `events` to the log of `build`, the first of them as number `first`. Writing a number again replaces it.
+    /// Adds `events` to the log of `build`, the first of them as number `first`, and keeps what a list shows of it then, both
+    /// or neither. Writing a number again replaces it.
     pub fn append_events(
         &self,
         build: &BuildId,
         first: u64,
         events: &[Vec<u8>],
+        summary: &[u8],
         sync: Sync,
     ) -> Result<(), Error> {
         let mut batch = self.core.database.batch();
+        batch.put(Table::Builds, &build.0, summary);
         for (number, event) in (first..).zip(events) {
             batch.put(Table::Events, &event_key(*build, number), event);
         }
@@ -76,11 +79,6 @@ impl Store {
         let last = self.core.database.last_key(Table::Events, &event_key(*build, u64::MAX))?;
         let last = last.filter(|key| key.starts_with(&build.0)).and_then(|key| number(&key));
         Ok(last.map_or(0, |last| last.saturating_add(1)))
-    }
-
-    /// Keeps what is shown of `build` in a list of builds.
-    pub fn put_build(&self, build: &BuildId, summary: &[u8]) -> Result<(), Error> {
-        self.core.database.put(Table::Builds, &build.0, summary)
     }
 
     /// The summary of every build, in no order that means anything.

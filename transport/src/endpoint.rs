@@ -8,7 +8,7 @@ use std::time::Duration;
 use quinn::{ConnectionError, TokioRuntime, VarInt};
 use tokio::time::timeout;
 
-use crate::identity::Expected;
+use crate::identity::{Expected, Identity};
 use crate::probe::Probe;
 use crate::setup::Setup;
 use crate::{Connection, Credentials, Error, Result, socket};
@@ -25,6 +25,7 @@ const NAME: &str = "farm";
 pub struct Endpoint {
     quic: quinn::Endpoint,
     setup: Arc<Setup>,
+    identity: Arc<Identity>,
 }
 
 impl Endpoint {
@@ -35,7 +36,7 @@ impl Endpoint {
         let socket = socket::bound(address)?;
         let quic = quinn::Endpoint::new(setup.endpoint(), Some(listener), socket, Arc::new(TokioRuntime))
             .map_err(|source| Error::Bind { address, source })?;
-        Ok(Self { quic, setup: Arc::new(setup) })
+        Ok(Self { quic, setup: Arc::new(setup), identity: Arc::new(credentials.identity().clone()) })
     }
 
     /// Only dials. Needs a tokio runtime.
@@ -44,7 +45,12 @@ impl Endpoint {
         let socket = socket::anywhere()?;
         let quic = quinn::Endpoint::new(setup.endpoint(), None, socket, Arc::new(TokioRuntime))
             .map_err(|source| Error::Bind { address: SocketAddr::from(([0; 4], 0)), source })?;
-        Ok(Self { quic, setup: Arc::new(setup) })
+        Ok(Self { quic, setup: Arc::new(setup), identity: Arc::new(credentials.identity().clone()) })
+    }
+
+    /// Who we are.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Where it listens.
@@ -76,7 +82,15 @@ impl Endpoint {
                 Err(unreachable(format!("no answer in {} s", HANDSHAKE.as_secs())))
             }
             Ok(Err(error)) => Err(Error::connection(&address, &error)),
-            Ok(Ok(quic)) => Connection::new(quic, probe),
+            Ok(Ok(quic)) => {
+                let connection = Connection::new(quic, probe)?;
+                // Nothing was said yet: neither side has told the other anything of its scope.
+                if connection.peer().scope != self.identity.scope {
+                    connection.close("another scope");
+                    return Err(unreachable(format!("{} belongs to another scope", connection.peer())));
+                }
+                Ok(connection)
+            }
         }
     }
 

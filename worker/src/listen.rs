@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use farm_model::Scope;
 use farm_proto::blob::Fetch;
 use farm_store::Store;
 use farm_transport::{Connection, Endpoint, Incoming, Role, Stream};
@@ -25,14 +26,14 @@ pub(crate) async fn listen(endpoint: &Endpoint, store: &Store) {
                 let Some(incoming) = incoming else { return std::future::pending().await };
                 // Dropping it turns it away.
                 if connections.len() < MOST_CONNECTIONS {
-                    connections.spawn(welcome(incoming, store.clone()));
+                    connections.spawn(welcome(incoming, store.clone(), endpoint.identity().scope.clone()));
                 }
             }
         }
     }
 }
 
-async fn welcome(incoming: Incoming, store: Store) {
+async fn welcome(incoming: Incoming, store: Store, scope: Scope) {
     let from = incoming.remote_address();
     let connection = match timeout(PATIENCE, incoming.finish()).await {
         Ok(Ok(connection)) => connection,
@@ -42,6 +43,9 @@ async fn welcome(incoming: Incoming, store: Store) {
         }
         Err(_) => return,
     };
+    if connection.peer().scope != scope {
+        return connection.close("this worker belongs to another scope");
+    }
     match connection.peer().role {
         Role::Worker | Role::Coordinator => answer(&connection, &store).await,
         Role::Client | Role::Viewer => connection.close("a worker answers workers and coordinators only"),

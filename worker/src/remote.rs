@@ -121,11 +121,8 @@ impl Remote {
             };
             connection.close("the session ended");
             tracing::warn!(coordinator = %self.address, reason, "the session with the coordinator ended");
-            if start.elapsed() >= LASTING {
-                (lost, pause) = (Instant::now(), Duration::ZERO);
-            } else {
-                pause = longer(pause);
-            }
+            lost = Instant::now();
+            pause = if start.elapsed() >= LASTING { Duration::ZERO } else { longer(pause) };
         }
     }
 
@@ -141,7 +138,9 @@ impl Remote {
             tracing::warn!(coordinator = %address, "the coordinator stays away: running steps are cancelled");
             self.leases.cancel_all();
         }
-        self.unsent = None;
+        if let Some(WorkerMessage::Finished { lease, .. }) = self.unsent.take() {
+            self.leases.close(lease);
+        }
         tokio::select! {
             connection = &mut dialling => connection,
             () = self.discard_reports() => unreachable!("reports never end"),

@@ -1,10 +1,12 @@
 //! One lease from grant to report.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use farm_model::LayerDigest;
 use farm_proto::{Blame, Failure, LeaseId, Outcome, Peer, RunTask, Task, WorkerMessage};
-use tokio::sync::mpsc;
+use futures_util::FutureExt as _;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::agent::AgentSockets;
 use crate::error::Error;
@@ -44,9 +46,12 @@ impl Stepper {
         let _kept = self.runner.store.begin();
         let Order { lease, task, peers, mut grant } = order;
         let Task::Run(task) = task;
-        let outcome = match self.try_execute(lease, *task, &peers, &mut grant).await {
-            Ok(outcome) => outcome,
-            Err(error) => Outcome::Failure(error.into_failure()),
+        let attempt = self.try_execute(lease, *task, &peers, &mut grant);
+        // A lease whose step ended without a report would be renewed for ever.
+        let outcome = match AssertUnwindSafe(attempt).catch_unwind().await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => Outcome::Failure(error.into_failure()),
+            Err(_panic) => panicked(),
         };
         if let (Supply::Own(provider), Outcome::Success { layer: Some(made), .. }) = (&self.supply, &outcome)
         {
@@ -107,20 +112,26 @@ impl Stepper {
         }
     }
 
+    /// Runs the step in a thread of its own: the runtime's threads for blocking work are for what ends soon, and what a
+    /// step reports waits for such work.
     async fn run(&self, lease: LeaseId, task: &Arc<RunTask>, grant: &Grant) -> Outcome {
         let (runner, task, reports) = (Arc::clone(&self.runner), Arc::clone(task), self.reports.clone());
         let (cancel, meter) = (grant.cancel.clone(), grant.meter.clone());
-        let run = tokio::task::spawn_blocking(move || {
-            runner.run(&Job { lease, task: &task, cancel: &cancel, meter: &meter, reports: &reports })
-        });
-        run.await.unwrap_or_else(|panic| {
-            Outcome::Failure(Failure {
-                blame: Blame::Internal,
-                message: format!("a step's task panicked: {panic}"),
-                hint: None,
+        let (done, outcome) = oneshot::channel();
+        let run = move || {
+            let job = Job { lease, task: &task, cancel: &cancel, meter: &meter, reports: &reports };
+            // Nobody waits any more when the worker stops.
+            let _gone = done.send(runner.run(&job));
+        };
+        match std::thread::Builder::new().name("step".to_owned()).spawn(run) {
+            Ok(_detached) => outcome.await.unwrap_or_else(|_| panicked()),
+            Err(error) => Outcome::Failure(Failure {
+                blame: Blame::Environment,
+                message: format!("cannot start a thread: {error}"),
+                hint: Some("raise the limit on processes, or lower `most-steps`".to_owned()),
                 lost: Vec::new(),
-            })
-        })
+            }),
+        }
     }
 
     /// Layers of `task` that are not all there any more.
@@ -128,4 +139,13 @@ impl Stepper {
         let (store, task) = (self.runner.store.clone(), Arc::clone(task));
         provide::apart(move || provide::incomplete(&store, provide::layers(&task))).await
     }
+}
+
+fn panicked() -> Outcome {
+    Outcome::Failure(Failure {
+        blame: Blame::Internal,
+        message: "a bug of farm: the step's thread panicked; the worker's log says where".to_owned(),
+        hint: None,
+        lost: Vec::new(),
+    })
 }

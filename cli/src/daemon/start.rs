@@ -37,7 +37,8 @@ fn spawn(options: &Options) -> Result<(), Failure> {
     let log = log::path();
     let failed = |error: std::io::Error| Failure::environment(format!("cannot start the daemon: {error}"));
     if let Some(parent) = log.parent() {
-        std::fs::create_dir_all(parent).map_err(failed)?;
+        // The store will lie there: nobody else's business.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(failed)?;
     }
     log::rotate(&log);
     let errors = OpenOptions::new().create(true).append(true).open(&log).map_err(failed)?;
@@ -49,6 +50,8 @@ fn spawn(options: &Options) -> Result<(), Failure> {
     }
     // The pipe ends when the daemon is ready or gone: it keeps none of our own streams.
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
+    // Nor the locks and pipes that this process was started with.
+    farm_executor::close_others_on_exec().map_err(failed)?;
     let mut child = command.spawn().map_err(failed)?;
     let mut line = String::new();
     if let Some(pipe) = child.stdout.take() {

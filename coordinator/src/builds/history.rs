@@ -18,6 +18,9 @@ const CHUNK: usize = 1024;
 /// The layout of a summary's bytes.
 const VERSION: u8 = 1;
 
+/// The right to append to a log.
+pub(super) type Turn = tokio::sync::OwnedMutexGuard<()>;
+
 /// The logs that a store keeps.
 #[derive(Clone)]
 pub(crate) struct History {
@@ -46,20 +49,22 @@ impl History {
         Self { store }
     }
 
-    /// Keeps the events of `build` from the position `from` on.
+    /// Keeps the events of `build` from the position `from` on. It goes on when the future is dropped, and keeps its turn
+    /// until it is done.
     pub(crate) async fn append(
         &self,
         build: BuildId,
         from: u64,
         events: Vec<Arc<[u8]>>,
         summary: BuildSummary,
-    ) -> Result<(), Error> {
+        turn: Turn,
+    ) -> Result<Turn, Error> {
         let store = self.store.clone();
         blocking(move || {
             let events: Vec<_> = events.iter().map(|event| event.to_vec()).collect();
             // What is lost in a power cut is the end of a log; a build that waits for the disk would cost every one of them.
-            store.append_events(&build, from, &events, Sync::Later)?;
-            Ok(store.put_build(&build, &encode(&summary))?)
+            store.append_events(&build, from, &events, &encode(&summary), Sync::Later)?;
+            Ok(turn)
         })
         .await
     }

@@ -42,7 +42,7 @@ pub(crate) struct Log {
     length: watch::Sender<Length>,
     stored: watch::Sender<u64>,
     /// Held while a batch is written, so that batches come in order.
-    writing: tokio::sync::Mutex<()>,
+    writing: Arc<tokio::sync::Mutex<()>>,
     wake: Notify,
 }
 
@@ -101,7 +101,7 @@ impl Log {
             state: Mutex::new(state),
             length: watch::Sender::new(Length { events: resumed_at, is_over: false }),
             stored: watch::Sender::new(resumed_at),
-            writing: tokio::sync::Mutex::default(),
+            writing: Arc::default(),
             wake: Notify::new(),
         }
     }
@@ -183,7 +183,7 @@ impl Log {
 
     /// Keeps everything that was appended so far.
     pub(crate) async fn flush(&self) -> Result<(), Error> {
-        let _turn = self.writing.lock().await;
+        let turn = Arc::clone(&self.writing).lock_owned().await;
         let from = *self.stored.borrow();
         let (batch, summary) = {
             let state = self.state();
@@ -194,7 +194,7 @@ impl Log {
             return Ok(());
         }
         let (count, bytes) = (batch.len() as u64, batch.iter().map(|event| event.len()).sum::<usize>());
-        self.history.append(self.build, from, batch, summary).await?;
+        let _turn = self.history.append(self.build, from, batch, summary, turn).await?;
         let mut state = self.state();
         state.waiting = state.waiting.saturating_sub(bytes);
         state.trim(from + count);

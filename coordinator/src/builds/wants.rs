@@ -89,6 +89,11 @@ impl Wants {
         });
     }
 
+    /// Whether the build is to stop.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.borrow().is_some()
+    }
+
     /// Waits until the build is to stop.
     pub(crate) async fn stopped(&self) -> Stopped {
         let mut stopped = self.stopped.subscribe();

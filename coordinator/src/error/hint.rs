@@ -34,6 +34,9 @@ impl Error {
             Self::NoSuchImage(_) => Some("`farm images` shows the images that have a name".to_owned()),
             Self::AmbiguousImage(_) => Some("give more digits, or a name".to_owned()),
             Self::NoCommand(_) => Some("name a command after the image".to_owned()),
+            Self::NewerImage(name) => {
+                Some(format!("prune with that version, or give the image up with `farm rmi {name}`"))
+            }
             Self::Stopping => Some("run the build again in a moment".to_owned()),
             Self::Process { .. }
             | Self::NoWorker(_)

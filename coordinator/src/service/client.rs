@@ -44,9 +44,14 @@ pub(super) async fn answer(service: &Arc<Service>, connection: &Connection, mut 
         }
         Request::Run(request) => {
             let _busy = service.farm.builds.occupy();
-            let mut stream = stream;
-            if let Err(error) = run_image::run(&service.farm, *request, &mut stream).await {
-                let _gone = stream.send(&Reply::Refused(diagnosis::refusal(&error))).await;
+            let (mut sender, mut receiver) = stream.split();
+            let ended = tokio::select! {
+                ended = run_image::run(&service.farm, *request, &mut sender) => ended,
+                // Its half of the stream ends with the client, also when nothing is written to it.
+                _ = receiver.receive::<Request>() => return service.farm.builds.touch(),
+            };
+            if let Err(error) = ended {
+                let _gone = sender.send(&Reply::Refused(diagnosis::refusal(&error))).await;
             }
         }
         Request::Stop(when) => stop(service, when, stream).await,

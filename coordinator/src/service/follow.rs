@@ -29,7 +29,12 @@ pub(super) async fn build(
         Ok(Admission::Over) => return replay(service, build, 0, &mut sender).await,
         Err(error) => return refuse(&error, &mut sender).await,
     };
-    want(&running, 0, sender, receiver).await;
+    let mut client = running.client();
+    tokio::select! {
+        () = want(&running, 0, sender, receiver) => {}
+        // The client has come back over another connection, which stands for it from now on.
+        Ok(()) = client.changed() => running.wants.leave(),
+    }
 }
 
 /// A log is asked for.

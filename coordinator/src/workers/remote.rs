@@ -1,6 +1,7 @@
 //! A worker on a machine of its own: every stream that it opens.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use farm_model::{LeaseId, WorkerId};
 use farm_proto::WorkerMessage;
@@ -9,10 +10,16 @@ use farm_transport::{Connection, Stream};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::session::Session;
 use crate::Error;
 use crate::build::Farm;
+
+/// Streams of one worker that are served at once; more wait in the connection.
+const MOST_STREAMS: usize = 64;
+/// How long a stream may be open without saying what it is for.
+const FIRST_WORDS: Duration = Duration::from_secs(30);
 
 /// Serves the worker at the other end until its connection is gone.
 pub(crate) async fn serve(farm: &Arc<Farm>, connection: Connection) {
@@ -25,7 +32,7 @@ pub(crate) async fn serve(farm: &Arc<Farm>, connection: Connection) {
     let mut streams = JoinSet::new();
     loop {
         tokio::select! {
-            stream = connection.accept() => match stream {
+            stream = connection.accept(), if streams.len() < MOST_STREAMS => match stream {
                 Ok(Some(stream)) => {
                     let caller = Arc::clone(&caller);
                     streams.spawn(async move { caller.answer(stream).await });
@@ -59,7 +66,8 @@ struct Caller {
 
 impl Caller {
     async fn answer(&self, mut stream: Stream) -> Result<(), Error> {
-        match stream.receive::<Opening>().await? {
+        let Ok(opening) = timeout(FIRST_WORDS, stream.receive::<Opening>()).await else { return Ok(()) };
+        match opening? {
             Some(Opening::Session) => self.session(stream).await,
             Some(Opening::Fetch(fetch)) => Ok(farm_exchange::serve(&self.farm.store, fetch, stream).await?),
             Some(Opening::Agent { lease, id }) => self.agent(stream, lease, &id).await,

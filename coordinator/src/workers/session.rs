@@ -3,8 +3,11 @@
 //! Output goes straight to the log of the flight under whose lease it comes, records into the store; the rest goes to the
 //! dispatcher. A session that ends, however it does, tells the dispatcher that its worker is gone.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use farm_model::event::Blame;
-use farm_model::{DirectoryDigest, WorkerId};
+use farm_model::{DirectoryDigest, LeaseId, WorkerId};
 use farm_proto::message::Made;
 use farm_proto::{CoordinatorMessage, Failure, Outcome, WorkerMessage};
 use farm_store::Store;
@@ -70,6 +73,8 @@ pub(super) struct Session {
     worker: WorkerId,
     number: u64,
     place: Place,
+    /// Leases whose start was told: it counts once.
+    started: Mutex<BTreeSet<LeaseId>>,
 }
 
 impl Session {
@@ -95,7 +100,7 @@ impl Session {
         dispatch.report(joined).await;
         // What it reports next is under leases that are known only then. The dispatcher goes when the coordinator does.
         let _ending = told.await;
-        Ok((Self { dispatch, store, worker, number, place }, messages))
+        Ok((Self { dispatch, store, worker, number, place, started: Mutex::default() }, messages))
     }
 
     /// Takes in what the worker says.
@@ -103,7 +108,9 @@ impl Session {
         match message {
             WorkerMessage::Hello { .. } => return Err(confused(&self.worker, "it said hello twice")),
             WorkerMessage::Started { lease } => {
-                if let Some(log) = self.dispatch.log_of(&self.worker, lease) {
+                if let Some(log) = self.dispatch.log_of(&self.worker, lease)
+                    && self.started().insert(lease)
+                {
                     log.push(LogEntry::Started { worker: self.worker.clone() });
                 }
             }
@@ -130,6 +137,7 @@ impl Session {
                 // What a late report made is not even looked at; the scheduler still hears that the lease has ended.
                 let known = self.dispatch.log_of(&self.worker, lease).is_some();
                 let outcome = if known { self.checked(outcome).await? } else { Outcome::Cancelled };
+                self.started().remove(&lease);
                 self.say(WorkerMessage::Finished { lease, outcome }).await;
             }
             WorkerMessage::Heartbeat { .. }
@@ -144,6 +152,10 @@ impl Session {
     pub(super) async fn close(self) {
         let lost = Report::Lost { worker: self.worker, session: self.number };
         self.dispatch.report(lost).await;
+    }
+
+    fn started(&self) -> MutexGuard<'_, BTreeSet<LeaseId>> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn say(&self, message: WorkerMessage) {
@@ -208,8 +220,13 @@ fn keep_tree(store: &Store, made: &Made) -> Result<Kept, Error> {
     if !store.has_record(&root)? {
         return Ok(Kept::No("lacks directories"));
     }
-    store.put_tree(&tree)?;
-    Ok(Kept::Yes)
+    match store.put_encoded_tree(&made.tree) {
+        Ok(_) => Ok(Kept::Yes),
+        Err(farm_store::Error::Tree(_) | farm_store::Error::Malformed { .. }) => {
+            Ok(Kept::No("says of its directories what is not so"))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn confused(worker: &WorkerId, what: &str) -> Error {

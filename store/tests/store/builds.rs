@@ -20,10 +20,9 @@ fn events(numbers: std::ops::Range<u64>) -> Vec<Vec<u8>> {
 fn a_log_is_read_from_any_number_on_and_survives_a_restart() {
     let test = new_store();
     assert_eq!(test.store.event_count(&BUILD).unwrap(), 0);
-    test.store.append_events(&OTHER, 0, &events(0..3), Sync::Now).unwrap();
-    test.store.append_events(&BUILD, 0, &events(0..300), Sync::Later).unwrap();
-    test.store.append_events(&BUILD, 300, &events(300..310), Sync::Now).unwrap();
-    test.store.put_build(&BUILD, b"summary").unwrap();
+    test.store.append_events(&OTHER, 0, &events(0..3), b"other", Sync::Now).unwrap();
+    test.store.append_events(&BUILD, 0, &events(0..300), b"early", Sync::Later).unwrap();
+    test.store.append_events(&BUILD, 300, &events(300..310), b"summary", Sync::Now).unwrap();
     let test = test.reopen();
     assert_eq!(test.store.event_count(&BUILD).unwrap(), 310);
     assert_eq!(test.store.event_count(&OTHER).unwrap(), 3);

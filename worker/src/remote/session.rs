@@ -8,6 +8,7 @@ use farm_proto::worker::Opening;
 use farm_proto::{CoordinatorMessage, Outcome, WorkerMessage};
 use farm_transport::{Connection, Sender};
 use farm_tree::Tree;
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 
 use super::Remote;
@@ -45,14 +46,12 @@ impl Remote {
 
     /// Says everything that there is to say, in an order in which no heartbeat overtakes the end of a lease.
     async fn write(&mut self, sender: &mut Sender) -> farm_transport::Result<()> {
+        let mut pulse = Pulse::default();
         self.holdings.start_over();
         for (lease, outcome) in self.leases.unconfirmed() {
-            self.send_finished(sender, lease, &outcome).await?;
+            self.send_finished(sender, &mut pulse, lease, &outcome).await?;
         }
-        if let Some(report) = self.unsent.take() {
-            self.send_report(sender, report).await?;
-        }
-        let mut pulse = Pulse::default();
+        self.send_unsent(sender, &mut pulse).await?;
         loop {
             tokio::select! {
                 biased;
@@ -61,28 +60,26 @@ impl Remote {
                     sender.send(&beat).await?;
                 }
                 change = self.holdings.next() => sender.send(&change).await?,
-                Some(report) = self.reports.recv() => self.send_report(sender, report).await?,
+                Some(report) = self.reports.recv() => {
+                    self.unsent = Some(report);
+                    self.send_unsent(sender, &mut pulse).await?;
+                }
             }
         }
     }
 
-    /// Sends what a step reported; if that fails it is kept for the next session.
-    async fn send_report(
-        &mut self,
-        sender: &mut Sender,
-        report: WorkerMessage,
-    ) -> farm_transport::Result<()> {
-        let sent = match &report {
-            WorkerMessage::Finished { lease, outcome } => self.send_finished(sender, *lease, outcome).await,
-            other => sender.send(other).await,
-        };
-        match (sent, report) {
-            (Ok(()), WorkerMessage::Finished { lease, outcome }) => self.leases.sent(lease, outcome),
-            (Ok(()), _) => {}
-            (Err(error), report) => {
-                self.unsent = Some(report);
-                return Err(error);
+    /// Sends what a step reported last. It is kept for the next session until all of it is sent: this future is dropped
+    /// when the session ends.
+    async fn send_unsent(&mut self, sender: &mut Sender, pulse: &mut Pulse) -> farm_transport::Result<()> {
+        match &self.unsent {
+            None => return Ok(()),
+            Some(WorkerMessage::Finished { lease, outcome }) => {
+                self.send_finished(sender, pulse, *lease, outcome).await?;
             }
+            Some(other) => sender.send(other).await?,
+        }
+        if let Some(WorkerMessage::Finished { lease, outcome }) = self.unsent.take() {
+            self.leases.sent(lease, outcome);
         }
         Ok(())
     }
@@ -90,19 +87,21 @@ impl Remote {
     async fn send_finished(
         &self,
         sender: &mut Sender,
+        pulse: &mut Pulse,
         lease: LeaseId,
         outcome: &Outcome,
     ) -> farm_transport::Result<()> {
         if let Outcome::Success { layer: Some(made), .. } = outcome {
-            self.send_records(sender, lease, made).await?;
+            self.send_records(sender, pulse, lease, made).await?;
         }
         sender.send(&WorkerMessage::Finished { lease, outcome: outcome.clone() }).await
     }
 
-    /// Sends the records of a layer, which the coordinator may lack.
+    /// Sends the records of a layer, which the coordinator may lack. There may be many: leases are renewed between them.
     async fn send_records(
         &self,
         sender: &mut Sender,
+        pulse: &mut Pulse,
         lease: LeaseId,
         made: &Made,
     ) -> farm_transport::Result<()> {
@@ -116,6 +115,9 @@ impl Remote {
             })
         });
         while let Some(records) = read.recv().await {
+            if let Some(beat) = pulse.next(&self.leases).now_or_never() {
+                sender.send(&beat).await?;
+            }
             sender.send(&WorkerMessage::Records { lease, records }).await?;
         }
         if let Ok(Err(error)) = reading.await {

@@ -44,13 +44,10 @@ pub(crate) async fn run(farm: &Arc<Farm>, request: RunRequest, stream: &mut Send
     }
     let (events, mut written) = mpsc::channel(EVENTS);
     let execute = execute(farm, &config, &state, task, Reporter::new(events));
-    let left = stream.halves().0.stopped();
-    tokio::pin!(execute, left);
+    tokio::pin!(execute);
     let exit = loop {
         tokio::select! {
             biased;
-            // A command may be silent for as long as it likes, and its client gone all the while.
-            _ = &mut left => return Err(Error::ClientGone),
             Some(event) = written.recv() => send(stream, event).await?,
             exit = &mut execute => break exit?,
         }

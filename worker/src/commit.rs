@@ -169,7 +169,12 @@ impl Walk<'_> {
                             self.found.take(readers.push(file)?)?;
                         }
                     }
-                    kind => self.other(kind, &handle, name, &child, &stat)?,
+                    kind @ (FileType::Symlink
+                    | FileType::Fifo
+                    | FileType::Socket
+                    | FileType::CharacterDevice
+                    | FileType::BlockDevice
+                    | FileType::Unknown) => self.other(kind, &handle, name, &child, &stat)?,
                 }
             }
         }

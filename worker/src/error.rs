@@ -41,7 +41,7 @@ impl Error {
         let (blame, hint) = match &self {
             Self::Store(error) => (environment_if(error.is_environment()), error.hint().map(str::to_owned)),
             Self::Executor(error) => (blame(error.blame()), error.hint().map(str::to_owned)),
-            Self::Io { .. } => (Blame::Environment, None),
+            Self::Io { .. } | Self::CoordinatorAway(_) => (Blame::Environment, None),
             Self::User { hint, .. } => (Blame::Build, hint.map(str::to_owned)),
             Self::Tree(error) => (tree_blame(error), error.hint().map(str::to_owned)),
             Self::LayerGone(_) | Self::Panicked(_) => (Blame::Internal, None),
@@ -49,7 +49,6 @@ impl Error {
             Self::Exchange(error) => {
                 (environment_if(error.is_environment()), error.hint().map(str::to_owned))
             }
-            Self::CoordinatorAway(_) => (Blame::Environment, None),
         };
         let message = farm_model::causes(&self);
         let lost = if let Self::Lost(layers) = self { layers } else { Vec::new() };

@@ -154,7 +154,7 @@ impl Remote {
                 self.leases.close(lease);
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -273,7 +273,10 @@ mod tests {
             steps: vec![
                 step("COPY a", End::Cached),
                 step("RUN b", End::Done { took: Duration::from_millis(5), command: None }),
-                step("RUN c", End::Done { took: Duration::from_millis(7), command: Some(Duration::from_millis(4)) }),
+                step(
+                    "RUN c",
+                    End::Done { took: Duration::from_millis(7), command: Some(Duration::from_millis(4)) },
+                ),
             ],
         };
         assert_eq!((run.cached(), run.ran().count()), (1, 2));

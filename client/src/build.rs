@@ -13,9 +13,9 @@ use farm_proto::client::{BuildRequest, Interest, Reply, Request};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::Error;
 use crate::connection::Client;
 use crate::session::{Answers, Session};
-use crate::Error;
 
 /// How long a lost coordinator is looked for.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -89,8 +89,7 @@ impl Error {
 
     /// Whether the coordinator may answer again when it is connected to anew.
     pub fn is_connection_lost(&self) -> bool {
-        matches!(self, Self::NoReply)
-            || matches!(self, Self::Transport(error) if error.is_connection_lost())
+        matches!(self, Self::NoReply) || matches!(self, Self::Transport(error) if error.is_connection_lost())
     }
 
     /// The way out, when there is one.

@@ -117,8 +117,7 @@ impl Session {
         let scan = tokio::task::spawn_blocking(move || context.scan(&paths))
             .await
             .map_err(|panic| Error::Panicked(panic.to_string()))??;
-        let answer =
-            Answer::Scanned { tree: scan.tree.encode(), files: scan.files, bytes: scan.bytes };
+        let answer = Answer::Scanned { tree: scan.tree.encode(), files: scan.files, bytes: scan.bytes };
         let mut scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner);
         scans.insert(name, Arc::new(scan));
         Ok(answer)

@@ -8,8 +8,7 @@ pub use miss::{Change, MissReason};
 use crate::{BuildId, Exit, OciDigest, StageId, StepDigest, StepId, Usage, WorkerId};
 
 /// Which of a process's streams a log line came from.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub enum Stream {
     /// Standard output.
     Stdout,
@@ -255,8 +254,7 @@ pub struct Failure {
 }
 
 /// Whose move it is after a failure.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub enum Blame {
     /// Wrong usage or a wrong Dockerfile.
     Usage,

@@ -6,8 +6,9 @@ use std::str::FromStr;
 /// One build. The client draws it at random, so that a build can be named before anybody has answered, and asked for
 /// again after a connection or a coordinator was lost. Printed as 16 hexadecimal digits; any unique prefix names it to
 /// a person.
-#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
+#[derive(
+    Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize,
+)]
 pub struct BuildId(pub [u8; 8]);
 
 impl fmt::Display for BuildId {
@@ -41,8 +42,9 @@ impl FromStr for BuildId {
 }
 
 /// A worker, by the name in its certificate.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
+#[derive(
+    Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize,
+)]
 pub struct WorkerId(pub String);
 
 impl fmt::Display for WorkerId {
@@ -52,8 +54,19 @@ impl fmt::Display for WorkerId {
 }
 
 /// Names one grant of one step to one worker. Never used twice, so it fences late reports.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd,
+    rkyv::Archive,
+    rkyv::Deserialize,
+    rkyv::Serialize,
+)]
 pub struct LeaseId {
     /// Number of the coordinator's life, raised durably at each start before its first grant.
     pub epoch: u64,

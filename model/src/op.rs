@@ -28,7 +28,9 @@ impl Op {
             Self::Copy(copy) => of_origin(&copy.from).into_iter().collect(),
             Self::Run(run) => {
                 let mounts = run.mounts.iter().filter_map(|mount| match &mount.kind {
-                    MountKind::Bind { from, .. } | MountKind::Cache { from: Some(from), .. } => of_origin(from),
+                    MountKind::Bind { from, .. } | MountKind::Cache { from: Some(from), .. } => {
+                        of_origin(from)
+                    }
                     MountKind::Cache { from: None, .. }
                     | MountKind::Tmpfs { .. }
                     | MountKind::Secret { .. }
@@ -152,8 +154,7 @@ pub struct Run {
 }
 
 /// A resource limit as `setrlimit(2)` takes it; `u64::MAX` is unlimited.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub struct Ulimit {
     /// Name in lower case without `RLIMIT_`, such as `nofile`.
     pub name: String,
@@ -164,8 +165,7 @@ pub struct Ulimit {
 }
 
 /// The network of a `RUN`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub enum Network {
     /// A network namespace of its own, with address translation.
     Default,
@@ -253,8 +253,7 @@ pub enum MountKind {
 }
 
 /// Who may use a cache mount at the same time.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub enum Sharing {
     /// Anybody.
     Shared,

@@ -84,9 +84,9 @@ impl Store {
     /// The summary of every build, in no order that means anything.
     pub fn builds(&self) -> Result<Vec<(BuildId, Vec<u8>)>, Error> {
         let rows = self.core.database.rows(Table::Builds, &[])?;
-        let builds = rows.into_iter().filter_map(|(key, summary)| {
-            Some((BuildId((*key).try_into().ok()?), summary.into_vec()))
-        });
+        let builds = rows
+            .into_iter()
+            .filter_map(|(key, summary)| Some((BuildId((*key).try_into().ok()?), summary.into_vec())));
         Ok(builds.collect())
     }
 

@@ -141,11 +141,7 @@ impl Table {
 
     /// A key as it is on disk.
     fn key(self, key: &[u8]) -> Cow<'_, [u8]> {
-        if self.family().is_shared() {
-            Cow::Owned([&[self as u8], key].concat())
-        } else {
-            Cow::Borrowed(key)
-        }
+        if self.family().is_shared() { Cow::Owned([&[self as u8], key].concat()) } else { Cow::Borrowed(key) }
     }
 }
 

@@ -228,7 +228,8 @@ impl Durability {
                 return Chore::EmptyTrash;
             }
             let waited = pending.since.map(|since| since.elapsed());
-            let due = waited.is_some_and(|waited| waited >= self.pace.after || pending.bytes >= self.pace.bytes);
+            let due =
+                waited.is_some_and(|waited| waited >= self.pace.after || pending.bytes >= self.pace.bytes);
             pending = match waited {
                 Some(waited) if due && (waited >= self.pace.after * PATIENCE || !is_busy()) => {
                     return Chore::Sync;

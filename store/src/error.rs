@@ -137,9 +137,9 @@ impl Error {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::NoSpace { .. } | Self::LowSpace { .. } => {
-                Some("free some space on that file system (`farm prune` frees the cache), or put the state directory on a larger one")
-            }
+            Self::NoSpace { .. } | Self::LowSpace { .. } => Some(
+                "free some space on that file system (`farm prune` frees the cache), or put the state directory on a larger one",
+            ),
             Self::InUse { .. } => Some("wait for that process, or stop it, or use another state directory"),
             Self::UnknownVersion { .. } | Self::OtherLayout { .. } => {
                 Some("use the version of farm that wrote the store, or a new state directory")

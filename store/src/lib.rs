@@ -54,6 +54,6 @@ pub use scratch::Scratch;
 pub use space::Space;
 pub use spool::Spool;
 pub use steps::{Bytes, Canonical, IsElsewhere, StepRecord};
+pub use store::{Settings, Store};
 pub use usage::{Amount, Class, InUse, Pins, Prune, Usage};
 pub use work::Work;
-pub use store::{Settings, Store};

@@ -69,12 +69,7 @@ impl Packs {
             last = last.max(Some(id));
         }
         let current = Current { id: last.unwrap_or(0), file: None, end: 0, range: Range::Empty };
-        Ok(Self {
-            directory,
-            gate: RwLock::default(),
-            current: Mutex::new(current),
-            open: Mutex::default(),
-        })
+        Ok(Self { directory, gate: RwLock::default(), current: Mutex::new(current), open: Mutex::default() })
     }
 
     /// Appends `bytes`, which are `blob`, and records where they are.

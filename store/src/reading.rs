@@ -38,7 +38,10 @@ enum Content {
         /// How much of it was read.
         position: u64,
     },
-    File { file: File, path: PathBuf },
+    File {
+        file: File,
+        path: PathBuf,
+    },
 }
 
 impl Blob {
@@ -247,8 +250,7 @@ impl Store {
             return Ok(false);
         };
         let mut hasher = blake3::Hasher::new();
-        let size = io::copy(&mut opened, &mut hasher)
-            .while_doing("read", self.core.packs.path(slot.pack))?;
+        let size = io::copy(&mut opened, &mut hasher).while_doing("read", self.core.packs.path(slot.pack))?;
         Ok(size == blob.size && *hasher.finalize().as_bytes() == blob.hash)
     }
 

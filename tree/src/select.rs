@@ -15,12 +15,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use farm_model::ContentDigest;
 use farm_model::encoding::Encoder;
 
+use crate::build::TreeBuilder;
 use crate::error::Error;
 use crate::glob::{Glob, Patterns, has_wildcard, unescape};
 use crate::mode::ModeChange;
 use crate::passwd::Owner;
 use crate::path;
-use crate::build::TreeBuilder;
 use crate::record::{Directory, DirectoryRef, Entry, File, Metadata, Mtime, Node, Tree};
 use crate::records::{Records, load};
 use crate::resolve::{Resolved, lookup, resolve};

@@ -188,8 +188,13 @@ mod tests {
     const STEP: StepId = StepId { stage: StageId(0), index: 0 };
 
     fn planned() -> BuildState {
-        let step =
-            PlannedStep { id: STEP, stage: "build".into(), name: "RUN make".into(), lines: None, needs: Vec::new() };
+        let step = PlannedStep {
+            id: STEP,
+            stage: "build".into(),
+            name: "RUN make".into(),
+            lines: None,
+            needs: Vec::new(),
+        };
         let mut state = BuildState::default();
         state.apply(&Recorded { at: 1, event: BuildEvent::Planned { steps: vec![step] } });
         state
@@ -222,7 +227,15 @@ mod tests {
     fn counts_follow_the_phases() {
         let mut state = planned();
         assert_eq!(state.counts(), (0, 0, 1));
-        state.apply(&Recorded { at: 3, event: BuildEvent::Finished { step: STEP, micros: 2, usage: farm_model::Usage::default(), bytes: 0 } });
+        state.apply(&Recorded {
+            at: 3,
+            event: BuildEvent::Finished {
+                step: STEP,
+                micros: 2,
+                usage: farm_model::Usage::default(),
+                bytes: 0,
+            },
+        });
         assert_eq!(state.counts(), (1, 0, 1));
     }
 }

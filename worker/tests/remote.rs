@@ -1,5 +1,7 @@
 //! A worker on a machine of its own, against a coordinator that the test plays. Its containers only pretend to run.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -65,7 +65,8 @@ impl Page {
                 self.state(step, &format!("shared with {build}"));
             }
             BuildEvent::Started { step, worker } => {
-                let place = worker.map_or_else(|| "running".to_owned(), |worker| format!("running on {worker}"));
+                let place =
+                    worker.map_or_else(|| "running".to_owned(), |worker| format!("running on {worker}"));
                 let shared = self.steps.get(&step).and_then(|line| line.shared);
                 let shared = shared.map(|build| format!(", shared with {build}")).unwrap_or_default();
                 self.state(step, &(place + &shared));

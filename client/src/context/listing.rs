@@ -95,9 +95,8 @@ pub(super) enum Origin {
 
 impl Stat {
     pub(super) fn of(found: &Statx) -> Self {
-        let nanos = |time: StatxTimestamp| {
-            time.tv_sec.saturating_mul(NANOS).saturating_add(i64::from(time.tv_nsec))
-        };
+        let nanos =
+            |time: StatxTimestamp| time.tv_sec.saturating_mul(NANOS).saturating_add(i64::from(time.tv_nsec));
         Self {
             stamp: Stamp {
                 size: found.stx_size,

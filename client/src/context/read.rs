@@ -81,18 +81,12 @@ pub(crate) fn hash(file: &mut impl io::Read, buffer: &mut [u8]) -> io::Result<Bl
 /// The attributes that a tree keeps, of something that is open.
 pub(super) fn xattrs_of(file: impl AsFd) -> Result<Xattrs, Errno> {
     let file = file.as_fd();
-    kept(
-        |names| rustix::fs::flistxattr(file, names),
-        |name, value| rustix::fs::fgetxattr(file, name, value),
-    )
+    kept(|names| rustix::fs::flistxattr(file, names), |name, value| rustix::fs::fgetxattr(file, name, value))
 }
 
 /// The attributes that a tree keeps, of what must not be opened.
 pub(super) fn xattrs_at(path: &std::path::Path) -> Result<Xattrs, Errno> {
-    kept(
-        |names| rustix::fs::llistxattr(path, names),
-        |name, value| rustix::fs::lgetxattr(path, name, value),
-    )
+    kept(|names| rustix::fs::llistxattr(path, names), |name, value| rustix::fs::lgetxattr(path, name, value))
 }
 
 fn kept(

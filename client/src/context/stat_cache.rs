@@ -105,7 +105,8 @@ impl StatCache {
                 Origin::Unsettled => {}
             }
         }
-        let whole = matches!(listings.first(), Some(Some(Listing { visit, .. })) if visit.reach == Reach::Everything);
+        let whole =
+            matches!(listings.first(), Some(Some(Listing { visit, .. })) if visit.reach == Reach::Everything);
         whole && remembered < self.entries
     }
 
@@ -126,9 +127,11 @@ impl StatCache {
             for child in &listing.children {
                 entries.remove(&child.name[..]);
             }
-            entries.extend(files(listing).filter(|(_, origin)| *origin != Origin::Unsettled).filter_map(
-                |(child, _)| Some((&child.name[..], Entry::of(child)?)),
-            ));
+            entries.extend(
+                files(listing)
+                    .filter(|(_, origin)| *origin != Origin::Unsettled)
+                    .filter_map(|(child, _)| Some((&child.name[..], Entry::of(child)?))),
+            );
         }
         directories.retain(|_, entries| !entries.is_empty());
         format::write(&directories)

@@ -140,7 +140,8 @@ fn rest(root: &Path) {
         SystemTime::UNIX_EPOCH
             + Duration::new(metadata.ctime().unsigned_abs(), u32::try_from(metadata.ctime_nsec()).unwrap())
     };
-    let newest = ["top", "a/drop", "a/b/keep"].map(|name| newest(&root.join(name))).into_iter().max().unwrap();
+    let newest =
+        ["top", "a/drop", "a/b/keep"].map(|name| newest(&root.join(name))).into_iter().max().unwrap();
     while SystemTime::now() < newest + Duration::from_millis(25) {
         std::thread::yield_now();
     }

@@ -92,8 +92,7 @@ impl Root {
         let flags = access | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let name: &[u8] = if directory.is_empty() { b"." } else { directory };
         let safe = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        openat2(&self.handle, name, flags, Mode::empty(), safe)
-            .map_err(|error| self.failed(directory, error))
+        openat2(&self.handle, name, flags, Mode::empty(), safe).map_err(|error| self.failed(directory, error))
     }
 
     /// The error of something at a tree path.
@@ -183,10 +182,8 @@ mod tests {
         unpack(&target, &mut whole(&members)).unwrap();
         assert!(names(&outside).is_empty());
         assert_eq!(fs::read(target.join("a/file")).unwrap(), b"x");
-        let members = [
-            member("l", Kind::Symlink(b"../outside".to_vec()), ""),
-            member("l/file", Kind::File, "x"),
-        ];
+        let members =
+            [member("l", Kind::Symlink(b"../outside".to_vec()), ""), member("l/file", Kind::File, "x")];
         assert!(unpack(&target, &mut whole(&members)).is_err());
         assert!(names(&outside).is_empty());
     }

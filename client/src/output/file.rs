@@ -23,9 +23,8 @@ static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// A name beside `target` that nobody else uses.
 pub(super) fn beside(target: &Path) -> Result<PathBuf, Error> {
-    let name = target
-        .file_name()
-        .ok_or_else(|| Error::io("create", target)(io::ErrorKind::InvalidInput.into()))?;
+    let name =
+        target.file_name().ok_or_else(|| Error::io("create", target)(io::ErrorKind::InvalidInput.into()))?;
     let mut temporary = OsString::from(".");
     temporary.push(name);
     temporary.push(unique());

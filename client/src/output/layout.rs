@@ -52,7 +52,8 @@ fn take(target: &Path, parts: &mut Parts) -> Result<Waiting, Error> {
 
 /// The path of a file below the layout; none for its directories.
 fn path_of(member: &Member) -> Result<Option<&str>, Error> {
-    let refused = || Error::Archive(format!("`{}` is not a part of a layout", farm_tree::path::text(&member.path)));
+    let refused =
+        || Error::Archive(format!("`{}` is not a part of a layout", farm_tree::path::text(&member.path)));
     let path = std::str::from_utf8(&member.path).map_err(|_| refused())?;
     match (&member.kind, path) {
         (Kind::Directory, "" | "blobs" | BLOBS) => Ok(None),

@@ -164,7 +164,9 @@ fn member(header: &Header, pax: Pax, size: u64) -> Result<Member, Error> {
             let (major, minor) = numbers(header)?;
             Kind::Device(DeviceKind::Block { major, minor })
         }
-        other => return Err(Error::Archive(format!("an entry is of type {}", other.as_byte().escape_ascii()))),
+        other => {
+            return Err(Error::Archive(format!("an entry is of type {}", other.as_byte().escape_ascii())));
+        }
     };
     if size > 0 && kind != Kind::File {
         return Err(Error::Archive(format!("`{}` has bytes and is no file", path::text(&raw))));
@@ -241,7 +243,14 @@ pub(super) mod tests {
         out
     }
 
-    fn put(out: &mut Vec<u8>, name: &[u8], kind: EntryType, metadata: &Metadata, link: &[u8], content: &[u8]) {
+    fn put(
+        out: &mut Vec<u8>,
+        name: &[u8],
+        kind: EntryType,
+        metadata: &Metadata,
+        link: &[u8],
+        content: &[u8],
+    ) {
         let mut header = Header::new_ustar();
         header.as_old_mut().name[..name.len()].copy_from_slice(name);
         header.as_old_mut().linkname[..link.len()].copy_from_slice(link);
@@ -261,7 +270,8 @@ pub(super) mod tests {
     fn entries_come_out_as_they_went_in() {
         let mut file = member("a/b", Kind::File, "hello");
         file.0.metadata.xattrs.insert(b"user.x".to_vec(), b"two\nlines\0".to_vec());
-        let members = [member("a", Kind::Directory, ""), file, member("c", Kind::HardLink(b"a/b".to_vec()), "")];
+        let members =
+            [member("a", Kind::Directory, ""), file, member("c", Kind::HardLink(b"a/b".to_vec()), "")];
         let bytes = archive(&members);
         let mut reader = TarReader::new(&bytes[..]);
         let mut found = Vec::new();

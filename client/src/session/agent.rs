@@ -9,11 +9,7 @@ use tokio::net::UnixStream;
 use crate::Error;
 
 /// Carries bytes both ways until both sides have ended theirs.
-pub(super) async fn splice(
-    socket: &Path,
-    mut sender: Sender,
-    mut receiver: Receiver,
-) -> Result<(), Error> {
+pub(super) async fn splice(socket: &Path, mut sender: Sender, mut receiver: Receiver) -> Result<(), Error> {
     let agent = UnixStream::connect(socket).await.map_err(Error::io("connect to agent", socket))?;
     let (mut from_agent, mut to_agent) = agent.into_split();
     let answers = async {

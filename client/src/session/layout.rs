@@ -45,7 +45,8 @@ fn is_layout_file(file: &str) -> bool {
     match file.strip_prefix("blobs/") {
         None => matches!(file, "index.json" | "oci-layout"),
         Some(blob) => blob.split_once('/').is_some_and(|(algorithm, digest)| {
-            let plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+            let plain =
+                |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
             plain(algorithm) && plain(digest)
         }),
     }

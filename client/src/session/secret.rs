@@ -29,9 +29,9 @@ impl SecretSource {
     /// The value.
     pub(super) fn read(&self) -> Result<Secret, Error> {
         match self {
-            Self::Variable { name, value } => {
-                value.clone().ok_or_else(|| Error::NotGiven { what: "environment variable", name: name.clone() })
-            }
+            Self::Variable { name, value } => value
+                .clone()
+                .ok_or_else(|| Error::NotGiven { what: "environment variable", name: name.clone() }),
             Self::File(path) => {
                 let file = File::open(path).map_err(Error::io("read secret", path))?;
                 let mut value = Vec::new();

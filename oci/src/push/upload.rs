@@ -301,6 +301,7 @@ fn with_digest(location: &Url, digest: OciDigest) -> Url {
     url
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it takes what `map_err` gives")]
 fn as_fault(error: Error) -> Failure {
     (Fault::Protocol(error.to_string()), None)
 }

@@ -137,7 +137,7 @@ impl Client {
         }
         let service = parameter("service").unwrap_or_default();
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        let each: String = scopes.iter().map(|scope| format!("&scope={}", encode(scope))).collect();
+        let each = scopes.iter().fold(String::new(), |each, scope| each + "&scope=" + &encode(scope));
         let query = format!("service={}{each}", encode(service));
         let http = self.http(endpoint);
         let request = match credential {

@@ -60,11 +60,9 @@ impl Plan {
             // What came from a registry may be there no more, so it goes only when it is named.
             let goes = match blob.class {
                 Class::Packed => selected(Class::Packed),
-                Class::Images
-                | Class::Cache
-                | Class::CacheMounts
-                | Class::BaseBlobs
-                | Class::Metadata => named(Class::BaseBlobs),
+                Class::Images | Class::Cache | Class::CacheMounts | Class::BaseBlobs | Class::Metadata => {
+                    named(Class::BaseBlobs)
+                }
             };
             if goes {
                 let order = if blob.class == Class::Packed { Order::Derived } else { Order::Useful };

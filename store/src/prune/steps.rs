@@ -19,9 +19,8 @@ pub(super) fn sweep(store: &Store) -> Result<(), Error> {
     drop_rows(store, Table::Steps, &is_dead)?;
     let is_dead = |row: &[u8]| is_gone(store, read_canonical(row)?.layer.digest.as_bytes());
     drop_rows(store, Table::Canonical, &is_dead)?;
-    let is_dead = |row: &[u8]| {
-        is_gone(store, read_value(Table::BaseLayers, row, decode_layer)?.digest.as_bytes())
-    };
+    let is_dead =
+        |row: &[u8]| is_gone(store, read_value(Table::BaseLayers, row, decode_layer)?.digest.as_bytes());
     drop_rows(store, Table::BaseLayers, &is_dead)?;
     drop_forms(store)?;
     drop_explanations(store, &last)

@@ -76,9 +76,8 @@ impl Survey {
         let uses = store.last_uses()?;
         let reached = Reached::find(store)?;
         let mut layers = Vec::new();
-        let touched = |layer: &LayerDigest| {
-            store.core.touched.lock().is_touched(Thing::Layer, layer.as_bytes())
-        };
+        let touched =
+            |layer: &LayerDigest| store.core.touched.lock().is_touched(Thing::Layer, layer.as_bytes());
         let mut add = |digest: LayerDigest, tree: Option<Tree>| {
             let standing = if pins.layers.contains(&digest) {
                 Standing::Pinned

@@ -119,7 +119,8 @@ fn a_blob_with_another_size_is_another_blob() {
 fn small_blobs_share_a_file_and_damage_to_one_is_noticed() {
     let test = new_store();
     let blobs: Vec<_> = (0..50u8).map(|byte| vec![byte; 9000 + usize::from(byte)]).collect();
-    let digests: Vec<_> = blobs.iter().map(|bytes| test.store.ingest(&mut bytes.as_slice(), None).unwrap()).collect();
+    let digests: Vec<_> =
+        blobs.iter().map(|bytes| test.store.ingest(&mut bytes.as_slice(), None).unwrap()).collect();
     let packs = regular_files(&test.store.root().join("packs"));
     assert_eq!(packs.len(), 1);
     let test = test.reopen();

@@ -29,7 +29,11 @@ fn a_log_is_read_from_any_number_on_and_survives_a_restart() {
     let read = test.store.events(&BUILD, 298, 4).unwrap();
     let expected: Vec<_> = (298..302).zip(events(298..302)).collect();
     assert_eq!(read, expected);
-    assert_eq!(test.store.events(&OTHER, 1, 100).unwrap().len(), 2, "a log ends where the next build's begins");
+    assert_eq!(
+        test.store.events(&OTHER, 1, 100).unwrap().len(),
+        2,
+        "a log ends where the next build's begins"
+    );
     assert_eq!(test.store.builds().unwrap(), [(BUILD, b"summary".to_vec())]);
 
     test.store.remove_build(&BUILD).unwrap();
@@ -62,8 +66,7 @@ fn a_layer_on_another_machine_has_a_record_but_is_no_hit_here() {
     let test = new_store();
     let absent = BlobDigest::of(b"absent");
     let tree = Dir::default().with("f", file(absent, metadata(0o644))).tree(&test.store);
-    let result =
-        StepResult { layer: Some(tree.layer_ref()), created: 1, usage: Usage::default() };
+    let result = StepResult { layer: Some(tree.layer_ref()), created: 1, usage: Usage::default() };
     let scope = Scope::main();
     let record = StepRecord {
         scope: &scope,

@@ -59,7 +59,8 @@ fn an_intake_that_is_given_up_leaves_no_row_without_bytes() {
         intake.take(&mut bytes.as_slice(), &BlobDigest::of(bytes)).unwrap();
     }
     drop(intake);
-    let kept: Vec<_> = all.iter().filter(|bytes| test.store.contains(&BlobDigest::of(bytes)).unwrap()).collect();
+    let kept: Vec<_> =
+        all.iter().filter(|bytes| test.store.contains(&BlobDigest::of(bytes)).unwrap()).collect();
     assert!(kept.len() < all.len());
     for bytes in kept {
         assert_eq!(bytes_of(&test.store, &BlobDigest::of(bytes)).unwrap(), *bytes);
@@ -95,7 +96,8 @@ fn what_a_tree_lacks_is_found_again_after_a_blob_was_lost() {
     let all = blobs([9000, 300_000, 20_000]);
     let leaf = |bytes: &[u8]| file(BlobDigest::of(bytes), metadata(0o644));
     let inner = Dir::default().with("b", leaf(&all[1])).with("c", leaf(&all[2]));
-    let tree = Dir::default().with("a", leaf(&all[0])).with("d", crate::support::Item::Dir(inner)).tree(&test.store);
+    let tree =
+        Dir::default().with("a", leaf(&all[0])).with("d", crate::support::Item::Dir(inner)).tree(&test.store);
     let layer = test.store.put_tree(&tree).unwrap().digest;
     let expected = |bytes: &[&Vec<u8>]| {
         let mut digests: Vec<_> = bytes.iter().map(|bytes| BlobDigest::of(bytes)).collect();
@@ -125,7 +127,8 @@ fn what_a_tree_lacks_is_found_again_after_a_blob_was_lost() {
     let prune = Prune { all: true, ..Prune::default() };
     test.store.prune(&prune, &Pins::default(), &|_| false).unwrap();
     let inner = Dir::default().with("b", leaf(&all[1])).with("c", leaf(&all[2]));
-    let again = Dir::default().with("a", leaf(&all[0])).with("d", crate::support::Item::Dir(inner)).tree(&test.store);
+    let again =
+        Dir::default().with("a", leaf(&all[0])).with("d", crate::support::Item::Dir(inner)).tree(&test.store);
     test.store.put_tree(&again).unwrap();
     assert_eq!(missing(), expected(&[&all[0], &all[1], &all[2]]));
 }

@@ -97,7 +97,10 @@ fn with_all_only_pinned_layers_stay_and_keep_what_lay_in_a_directory_that_goes()
     record(&test.store, 1, run);
     let (copy, copy_tree) = copied(&test.store, &[&[1; 200_000], &[2; 3000]]);
     record(&test.store, 2, copy);
-    assert!(regular_files(&test.store.root().join("blobs")).is_empty(), "the bytes are in the directory only");
+    assert!(
+        regular_files(&test.store.root().join("blobs")).is_empty(),
+        "the bytes are in the directory only"
+    );
     let usage = test.store.usage(&pins(&[copy])).unwrap();
     assert_eq!(usage.of(Class::Cache).reclaimable, 703_000);
 
@@ -114,8 +117,7 @@ fn with_all_only_pinned_layers_stay_and_keep_what_lay_in_a_directory_that_goes()
 #[test]
 fn the_least_recently_used_goes_first_down_to_a_size() {
     let test = new_store();
-    let layers: Vec<_> =
-        (1..=4u8).map(|number| copied(&test.store, &[&vec![number; 100_000]]).0).collect();
+    let layers: Vec<_> = (1..=4u8).map(|number| copied(&test.store, &[&vec![number; 100_000]]).0).collect();
     for (number, layer) in (1..).zip(&layers) {
         record(&test.store, number, *layer);
     }
@@ -132,7 +134,9 @@ fn the_least_recently_used_goes_first_down_to_a_size() {
 fn what_is_in_use_and_what_running_work_looked_at_stays() {
     let test = new_store();
     let (used, used_tree) = adopted(&test.store, &[&[1; 200_000]]);
-    test.store.prune(&all(), &Pins::default(), &|what| matches!(what, InUse::Layer(layer) if *layer == used.digest)).unwrap();
+    test.store
+        .prune(&all(), &Pins::default(), &|what| matches!(what, InUse::Layer(layer) if *layer == used.digest))
+        .unwrap();
     assert_whole(&test, &used_tree);
 
     let (old, _) = copied(&test.store, &[&[7; 20_000]]);
@@ -270,7 +274,12 @@ fn build_for_a_while(store: &Store, seed: u64) {
         let mut trees = Vec::new();
         for _ in 0..3 {
             let contents: Vec<Vec<u8>> = (0..4)
-                .map(|_| vec![u8::try_from(random.below(12)).unwrap(); [100, 5000, 150_000][usize::try_from(random.below(3)).unwrap()]])
+                .map(|_| {
+                    vec![
+                        u8::try_from(random.below(12)).unwrap();
+                        [100, 5000, 150_000][usize::try_from(random.below(3)).unwrap()]
+                    ]
+                })
                 .collect();
             let contents: Vec<&[u8]> = contents.iter().map(Vec::as_slice).collect();
             let (_, tree) = if random.below(2) == 0 {

@@ -33,7 +33,11 @@ impl Progress<'_> {
         let text = if all == 0 {
             format!("[+] {} {}", seconds(self.now), self.build.activity().unwrap_or("starting"))
         } else if done == all {
-            format!("[+] {} {done}/{all} steps, {}", seconds(self.now), self.build.activity().unwrap_or_default())
+            format!(
+                "[+] {} {done}/{all} steps, {}",
+                seconds(self.now),
+                self.build.activity().unwrap_or_default()
+            )
         } else {
             format!("[+] {} {done}/{all} steps, {cached} cached", seconds(self.now))
         };
@@ -109,7 +113,8 @@ mod tests {
             needs: Vec::new(),
         };
         let mut state = BuildState::default();
-        state.apply(&Recorded { at: 0, event: BuildEvent::Planned { steps: (0..count).map(step).collect() } });
+        state
+            .apply(&Recorded { at: 0, event: BuildEvent::Planned { steps: (0..count).map(step).collect() } });
         for index in 0..count {
             let event = BuildEvent::Started { step: id(index), worker: None };
             state.apply(&Recorded { at: 1_500_000, event });
@@ -126,7 +131,10 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_counted() {
         let shown = text(&running(5), 30, 4);
-        assert_eq!(shown[1..], ["    1.5s [build 1/5] RUN 0", "    1.5s [build 2/5] RUN 1", "         + 3 more"]);
+        assert_eq!(
+            shown[1..],
+            ["    1.5s [build 1/5] RUN 0", "    1.5s [build 2/5] RUN 1", "         + 3 more"]
+        );
     }
 
     #[test]

@@ -71,7 +71,10 @@ mod tests {
         assert!(!scan.is_settled(&stamp(scan.started + 1, 5)), "its time lies in the future");
         assert!(!scan.is_settled(&stamp(99 * NANOS, 99 * NANOS)), "the clock may tick in seconds");
         assert!(scan.is_settled(&stamp(98 * NANOS, 98 * NANOS)));
-        assert!(!scan.is_settled(&Stamp { device: 2, ..stamp(5, 5) }), "another file system is mounted there");
+        assert!(
+            !scan.is_settled(&Stamp { device: 2, ..stamp(5, 5) }),
+            "another file system is mounted there"
+        );
         assert!(!Settling { device: None, ..scan }.is_settled(&stamp(5, 6)), "it is not local");
     }
 }

@@ -27,7 +27,7 @@ const RESCANS: usize = 3;
 pub(crate) struct Contexts {
     session: Session,
     reporter: Reporter,
-    contexts: Arc<BTreeMap<ContextName, Context>>,
+    by_name: Arc<BTreeMap<ContextName, Context>>,
 }
 
 /// One of them.
@@ -43,7 +43,7 @@ impl Contexts {
     pub(crate) fn new(session: Session, reporter: Reporter, graph: &BuildGraph) -> Self {
         let context = |(name, paths)| (name, Context { paths, scanned: Mutex::default() });
         let contexts = wanted::wanted_paths(graph).into_iter().map(context).collect();
-        Self { session, reporter, contexts: Arc::new(contexts) }
+        Self { session, reporter, by_name: Arc::new(contexts) }
     }
 
     /// The tree of a context; scanned once.
@@ -148,7 +148,7 @@ impl Contexts {
     }
 
     fn context(&self, name: &ContextName) -> Result<&Context, Error> {
-        self.contexts.get(name).ok_or_else(|| Error::NotPlanned(format!("context `{name}`")))
+        self.by_name.get(name).ok_or_else(|| Error::NotPlanned(format!("context `{name}`")))
     }
 }
 

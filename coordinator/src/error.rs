@@ -195,8 +195,13 @@ impl Error {
             Self::Image { source, .. } | Self::Oci(source) => oci_blame(source),
             Self::Store(error) => environment_or_bug(error.is_environment()),
             Self::Exchange(error) => environment_or_bug(error.is_environment()),
-            Self::Tree(error) if error.is_internal() => Blame::Internal,
-            Self::Tree(_) => Blame::Build,
+            Self::Tree(error) => {
+                if error.is_internal() {
+                    Blame::Internal
+                } else {
+                    Blame::Build
+                }
+            }
             Self::Worker(failure) => failure.blame,
             Self::NoWorker(_)
             | Self::LayerLost(_)
@@ -233,15 +238,14 @@ impl Error {
 
     /// Whether it may go better over another connection to the same peer.
     pub(crate) fn is_connection_lost(&self) -> bool {
-        match self {
-            Self::Transport(error) => error.is_connection_lost(),
-            Self::Exchange(error) => match &**error {
-                farm_exchange::Error::Connection { source, .. } => source.is_connection_lost(),
-                farm_exchange::Error::Stream(_) | farm_exchange::Error::EndedEarly => true,
-                _ => false,
-            },
-            _ => false,
+        if let Self::Transport(error) = self {
+            return error.is_connection_lost();
         }
+        let Self::Exchange(error) = self else { return false };
+        if let farm_exchange::Error::Connection { source, .. } = &**error {
+            return source.is_connection_lost();
+        }
+        matches!(**error, farm_exchange::Error::Stream(_) | farm_exchange::Error::EndedEarly)
     }
 }
 

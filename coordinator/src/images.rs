@@ -27,10 +27,10 @@ pub(crate) async fn record(
     config: Option<OciDigest>,
 ) -> Result<(), Error> {
     let (farm, names) = (Arc::clone(&shared.farm), names.to_vec());
-    let (stages, discarded) = match &finished.event {
-        BuildEvent::Completed { stages, discarded_bytes, .. } => (stages.clone(), *discarded_bytes),
-        _ => (Vec::<StageSize>::new(), 0),
-    };
+    let (mut stages, mut discarded) = (Vec::<StageSize>::new(), 0);
+    if let BuildEvent::Completed { stages: weighed, discarded_bytes, .. } = &finished.event {
+        (stages, discarded) = (weighed.clone(), *discarded_bytes);
+    }
     let mut record = Record {
         image: finished.image.clone(),
         merged: finished.merged.layer_ref(),

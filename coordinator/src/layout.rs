@@ -54,12 +54,11 @@ impl Layouts {
         }
         let mut brought = self.brought.lock().await;
         let known = brought.get(path).cloned();
-        let scratch = match known {
-            Some(scratch) => scratch,
-            None => {
-                let store = store.clone();
-                Arc::new(blocking(move || Ok(store.scratch()?)).await?)
-            }
+        let scratch = if let Some(scratch) = known {
+            scratch
+        } else {
+            let store = store.clone();
+            Arc::new(blocking(move || Ok(store.scratch()?)).await?)
         };
         let documents = Documents { session: &self.session, layout: path, target: scratch.directory() };
         documents.bring(reference).await?;
@@ -104,10 +103,11 @@ impl Layouts {
                 let Some(_) = receiver.receiver.next_item()? else { return Err(missing) };
                 // It reads no further than the size, and refuses what has another one or another digest.
                 let ingested = store.ingest_oci_blob(&mut receiver, &digest, size);
-                match receiver.lost {
-                    Some(lost) => Err(lost.into()),
-                    None => Ok(drop(ingested?)),
+                if let Some(lost) = receiver.lost {
+                    return Err(lost.into());
                 }
+                ingested?;
+                Ok(())
             });
             match brought.await {
                 Ok(()) => return Ok(()),

@@ -90,7 +90,7 @@ impl Outputs<'_> {
         let epoch = output.epoch.or(self.source_date_epoch);
         match output.form {
             Form::OciArchive => {
-                let options = self.options(output.compression, epoch, output.rewrite_timestamp);
+                let options = options(output.compression, epoch, output.rewrite_timestamp);
                 let image = Arc::new(self.assemble(options).await?);
                 let digest = image.config_descriptor.digest;
                 Ok((Content::Archive { image, names: asked.names.clone().into() }, Some(digest)))
@@ -101,14 +101,6 @@ impl Outputs<'_> {
                 Ok((Content::Filesystem { tree: self.finished.merged.clone(), clamp }, None))
             }
         }
-    }
-
-    fn options(self, compression: Compression, epoch: Option<i64>, rewrite: bool) -> AssembleOptions {
-        let compression = match compression {
-            Compression::Gzip => farm_oci::image::Compression::Gzip,
-            Compression::Uncompressed => farm_oci::image::Compression::None,
-        };
-        AssembleOptions { compression, timestamps: timestamps(epoch, rewrite) }
     }
 
     async fn assemble(self, options: AssembleOptions) -> Result<Assembled, Error> {
@@ -167,4 +159,12 @@ fn timestamps(epoch: Option<i64>, rewrite: bool) -> Timestamps {
         (Some(epoch), false) => Timestamps::Created(epoch),
         (Some(epoch), true) => Timestamps::Rewrite(epoch),
     }
+}
+
+fn options(compression: Compression, epoch: Option<i64>, rewrite: bool) -> AssembleOptions {
+    let compression = match compression {
+        Compression::Gzip => farm_oci::image::Compression::Gzip,
+        Compression::Uncompressed => farm_oci::image::Compression::None,
+    };
+    AssembleOptions { compression, timestamps: timestamps(epoch, rewrite) }
 }

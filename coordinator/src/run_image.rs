@@ -59,12 +59,12 @@ pub(crate) async fn run(farm: &Arc<Farm>, request: RunRequest, stream: &mut Send
 }
 
 async fn send(stream: &mut Sender, event: BuildEvent) -> Result<(), Error> {
-    let (which, bytes) = match event {
-        BuildEvent::Logged { stream, bytes, .. } => (stream, bytes),
-        BuildEvent::Retried { reason, .. } => {
-            (Which::Stderr, format!("farm: again: {reason}\n").into_bytes())
-        }
-        _ => return Ok(()),
+    let (which, bytes) = if let BuildEvent::Logged { stream, bytes, .. } = event {
+        (stream, bytes)
+    } else if let BuildEvent::Retried { reason, .. } = event {
+        (Which::Stderr, format!("farm: again: {reason}\n").into_bytes())
+    } else {
+        return Ok(());
     };
     // A client that is gone wants nothing more: the step is abandoned with it.
     stream.send(&Reply::Output { stream: which, bytes }).await.map_err(|_| Error::ClientGone)

@@ -57,14 +57,13 @@ impl Session {
     /// Has a context scanned. It takes as long as it takes.
     pub(crate) async fn scan(&self, context: &ContextName, paths: Vec<String>) -> Result<Scanned, Error> {
         let failed = |reason: String, hint| Error::Context { context: context.clone(), reason, hint };
-        match self.answer(Ask::Scan { context: context.clone(), paths }, None).await? {
-            Answer::Scanned { tree, files, bytes } => {
-                let tree = Tree::decode(&tree).map_err(|error| failed(error.to_string(), None))?;
-                Ok(Scanned { tree, files, bytes })
-            }
-            Answer::Failed { reason, hint } => Err(failed(reason, hint)),
-            other => Err(unexpected("scan", &other)),
+        let answer = self.answer(Ask::Scan { context: context.clone(), paths }, None).await?;
+        if let Answer::Failed { reason, hint } = answer {
+            return Err(failed(reason, hint));
         }
+        let Answer::Scanned { tree, files, bytes } = answer else { return Err(unexpected("scan", &answer)) };
+        let tree = Tree::decode(&tree).map_err(|error| failed(error.to_string(), None))?;
+        Ok(Scanned { tree, files, bytes })
     }
 
     /// Brings records of the last scan into the store; gives those that the client did not have.
@@ -114,34 +113,34 @@ impl Session {
         let mut all = Vec::with_capacity(blobs.len());
         for blobs in blobs.chunks(MOST_ITEMS) {
             let ask = Ask::Locate { context: context.clone(), blobs: blobs.to_vec() };
-            match self.answer(ask, Some(SHORT)).await? {
-                Answer::Located(paths) if paths.len() == blobs.len() => all.extend(paths),
-                other => return Err(unexpected("locate", &other)),
+            let answer = self.answer(ask, Some(SHORT)).await?;
+            let Answer::Located(paths) = &answer else { return Err(unexpected("locate", &answer)) };
+            if paths.len() != blobs.len() {
+                return Err(unexpected("locate", &answer));
             }
+            all.extend_from_slice(paths);
         }
         Ok(all)
     }
 
     /// The value of a secret; none when the client was not given one of that name.
     pub(crate) async fn secret(&self, id: &str) -> Result<Option<Secret>, Error> {
-        match self.answer(Ask::Secret { id: id.to_owned() }, Some(SHORT)).await? {
-            Answer::Secret(value) => Ok(value),
-            Answer::Failed { reason, hint } => Err(Error::Secret { id: id.to_owned(), reason, hint }),
-            other => Err(unexpected("secret", &other)),
+        let answer = self.answer(Ask::Secret { id: id.to_owned() }, Some(SHORT)).await?;
+        if let Answer::Failed { reason, hint } = answer {
+            return Err(Error::Secret { id: id.to_owned(), reason, hint });
         }
+        if let Answer::Secret(value) = answer { Ok(value) } else { Err(unexpected("secret", &answer)) }
     }
 
     /// How a worker reaches an SSH agent; none when the client was not given one of that name.
     pub(crate) async fn agent(&self, id: &str) -> Result<Option<Agent>, Error> {
         let id = id.to_owned();
-        match self.answer(Ask::Agent { id: id.clone() }, Some(SHORT)).await? {
-            Answer::Agent(None) => Ok(None),
-            Answer::Agent(Some(path)) => Ok(Some(match self.paths {
-                Paths::Honoured => Agent::Path(path),
-                Paths::Refused => Agent::Client { id },
-            })),
-            other => Err(unexpected("agent", &other)),
-        }
+        let answer = self.answer(Ask::Agent { id: id.clone() }, Some(SHORT)).await?;
+        let Answer::Agent(path) = answer else { return Err(unexpected("agent", &answer)) };
+        Ok(path.map(|path| match self.paths {
+            Paths::Honoured => Agent::Path(path),
+            Paths::Refused => Agent::Client { id },
+        }))
     }
 
     /// One connection to an SSH agent: raw bytes both ways.

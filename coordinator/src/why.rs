@@ -67,12 +67,12 @@ pub(crate) async fn reasons(
         return Ok(vec![MissReason::Disabled]);
     }
     let family = family(shared, stage, step);
-    let before =
+    let mut before =
         stage.steps.iter().filter(|other| other.id < step.id && other.op != farm_model::Op::Metadata);
     let now = compare::Now {
         preimage: preimage.clone(),
         witness: witness::of(shared, stage, step, preimage),
-        before: before.last().map(|step| step.id),
+        before: before.next_back().map(|step| step.id),
         origin: compare::origin(shared, step),
     };
     let (store, scope) = (shared.farm.store.clone(), shared.farm.scope.clone());

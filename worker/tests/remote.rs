@@ -1,6 +1,6 @@
 //! A worker on a machine of its own, against a coordinator that the test plays. Its containers only pretend to run.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test")]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

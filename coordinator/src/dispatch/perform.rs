@@ -17,7 +17,7 @@ use crate::workers::Place;
 impl Dispatcher {
     pub(super) fn perform(&mut self, command: Command) {
         match command {
-            Command::Grant { lease, worker, leader } => self.grant(lease, worker, leader),
+            Command::Grant { lease, worker, leader } => self.grant(lease, &worker, leader),
             Command::Adopt { lease, worker, leader } => {
                 let begun = self.strays.adopt(lease);
                 if let Some(flight) = self.flight_of(leader) {
@@ -53,16 +53,16 @@ impl Dispatcher {
         }
     }
 
-    fn grant(&mut self, lease: LeaseId, worker: WorkerId, leader: BuildStep) {
+    fn grant(&mut self, lease: LeaseId, worker: &WorkerId, leader: BuildStep) {
         let Some(waiter) = self.waiters.get(&leader) else { return };
-        let place = self.workers.place(&worker);
+        let place = self.workers.place(worker);
         let task = Task::Run(Box::new(placed(waiter.task.clone(), place, &waiter.agents)));
         let inputs: Vec<(LayerDigest, u64)> =
             waiter.work.inputs.iter().map(|input| (input.layer, input.bytes)).collect();
-        let (key, peers) = (waiter.work.key, self.workers.peers(&worker, &inputs));
+        let (key, peers) = (waiter.work.key, self.workers.peers(worker, &inputs));
         let scope = self.builds.get(&leader.0).map_or_else(Scope::main, |begun| begun.scope.clone());
-        self.issue(lease, &worker, leader);
-        self.send(&worker, CoordinatorMessage::Execute { lease, key, scope, task, peers });
+        self.issue(lease, worker, leader);
+        self.send(worker, CoordinatorMessage::Execute { lease, key, scope, task, peers });
     }
 
     /// From now on `worker` is believed under `lease`: its reports go to the log of the flight.

@@ -45,7 +45,12 @@ impl From<farm_exchange::Error> for Error {
         match error {
             farm_exchange::Error::Store(error) => error.into(),
             farm_exchange::Error::Tree(error) => error.into(),
-            error => Self::Exchange(Arc::new(error)),
+            error @ (farm_exchange::Error::Connection { .. }
+            | farm_exchange::Error::Stream(_)
+            | farm_exchange::Error::Silent(_)
+            | farm_exchange::Error::EndedEarly
+            | farm_exchange::Error::TooMany { .. }
+            | farm_exchange::Error::Panicked(_)) => Self::Exchange(Arc::new(error)),
         }
     }
 }

@@ -55,7 +55,15 @@ pub(super) async fn answer(service: &Arc<Service>, connection: &Connection, mut 
             }
         }
         Request::Stop(when) => stop(service, when, stream).await,
-        request => {
+        request @ (Request::Cancel { .. }
+        | Request::Builds { .. }
+        | Request::Images
+        | Request::Inspect { .. }
+        | Request::Tag { .. }
+        | Request::Remove { .. }
+        | Request::DiskUsage
+        | Request::Prune(_)
+        | Request::Status) => {
             let reply = reply(service, request).await;
             let reply = reply.unwrap_or_else(|error| Reply::Refused(diagnosis::refusal(&error)));
             let _gone = stream.send(&reply).await;

@@ -15,6 +15,8 @@ use crate::{config, parts, paths, progress};
 
 /// How often a coordinator that is going away is asked whether it is gone.
 const RETRY: Duration = Duration::from_millis(20);
+/// How long a daemon that does not answer may take to end: containers that it stops, and its last write to the disk.
+const PARTING: Duration = Duration::from_secs(15);
 /// How long a daemon of another version may take to finish what it does.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
@@ -92,8 +94,20 @@ async fn connect_to_daemon(options: &Options, configuration: Option<&str>) -> Re
     }
 }
 
-/// The daemon that runs, if one does. An endpoint that nobody listens on any more is what a killed daemon left.
+/// The daemon that runs, if one does. One that is about to end is waited for: it answers nobody any more.
 pub(crate) async fn running() -> Result<Option<(Endpoint, Client)>, Failure> {
+    let started = Instant::now();
+    loop {
+        let found = reach().await;
+        if found.is_ok() || started.elapsed() > PARTING {
+            return found;
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// One attempt. An endpoint that nobody listens on any more is what a killed daemon left.
+async fn reach() -> Result<Option<(Endpoint, Client)>, Failure> {
     let Some(endpoint) = Endpoint::read()? else { return Ok(None) };
     if !endpoint.is_alive() {
         return Ok(None);

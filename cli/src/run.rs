@@ -86,6 +86,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     crate::block_on(follow(&arguments.connection, request))
 }
 
+/// What ends a process that writes where nobody reads.
+const SIGPIPE: u8 = 13;
+
 async fn follow(options: &Options, request: RunRequest) -> Result<ExitCode, Failure> {
     let mut interrupts = Interrupts::listen()
         .map_err(|error| Failure::environment(format!("cannot listen for signals: {error}")))?;
@@ -111,11 +114,14 @@ async fn follow(options: &Options, request: RunRequest) -> Result<ExitCode, Fail
             return Err(Failure::refused(refusal));
         }
         let Reply::Output { stream, bytes } = reply else { return Err(Failure::unexpected()) };
-        // Whoever reads may have gone; the command goes on, as behind a closed pipe of any shell.
-        let _closed = match stream {
+        let written = match stream {
             Stream::Stdout => std::io::stdout().lock().write_all(&bytes),
             Stream::Stderr => std::io::stderr().lock().write_all(&bytes),
         };
+        if written.is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
+            // Whoever reads has seen enough: the command ends as it would in a shell.
+            return Ok(code_of(Exit::Signal(SIGPIPE)));
+        }
     }
 }
 

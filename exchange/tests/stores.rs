@@ -1,5 +1,12 @@
 //! Two stores and a connection between them.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::cloned_ref_to_slice_refs,
+    reason = "a test"
+)]
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;

@@ -149,10 +149,11 @@ mod tests {
     }
 
     fn told(holdings: &Holdings) -> Option<(usize, usize)> {
-        match holdings.take()? {
-            WorkerMessage::Holdings { added, removed } => Some((added.len(), removed.len())),
-            other => panic!("{other:?} is not about holdings"),
-        }
+        let message = holdings.take()?;
+        let WorkerMessage::Holdings { added, removed } = message else {
+            panic!("{message:?} is something else")
+        };
+        Some((added.len(), removed.len()))
     }
 
     #[test]

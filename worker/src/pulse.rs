@@ -64,9 +64,9 @@ mod tests {
     async fn an_idle_worker_only_sends_heartbeats_and_lists_what_runs() {
         let leases = Leases::default();
         let mut pulse = Pulse::of(Duration::from_millis(1));
-        let listed = |message| match message {
-            WorkerMessage::Heartbeat { leases } => leases,
-            other => panic!("{other:?} is no heartbeat"),
+        let listed = |message| {
+            let WorkerMessage::Heartbeat { leases } = message else { panic!("{message:?} is no heartbeat") };
+            leases
         };
         assert!(listed(pulse.next(&leases).await).is_empty());
         let lease = LeaseId { epoch: 1, counter: 1 };

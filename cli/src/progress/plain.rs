@@ -100,11 +100,11 @@ impl Plain {
                 self.flush(&mut out, *step);
                 let mut done = format!("DONE {}", seconds(*micros));
                 if *bytes > 0 {
-                    done.push_str(&format!(", {}", size(*bytes)));
+                    let _infallible = write!(done, ", {}", size(*bytes));
                 }
                 if usage.wall_micros > 0 {
                     // The rest of the time is what making and keeping a layer took.
-                    done.push_str(&format!(", command {}", seconds(usage.wall_micros)));
+                    let _infallible = write!(done, ", command {}", seconds(usage.wall_micros));
                 }
                 self.line(&mut out, *step, &done);
             }

@@ -203,6 +203,7 @@ impl FakeWorker {
         assert!(self.commands.try_recv().is_err());
     }
 
+    #[expect(clippy::unused_self, reason = "the channels are dropped with it")]
     pub(super) fn leave(self) {}
 }
 

@@ -139,7 +139,16 @@ impl Replies {
                 let Recorded { event, .. } = encoding::decode(&recorded).unwrap();
                 Some((sequence, event))
             }
-            other => panic!("{other:?}"),
+            other @ (Reply::Builds(_)
+            | Reply::Images(_)
+            | Reply::Image(_)
+            | Reply::Removed(_)
+            | Reply::Usage(_)
+            | Reply::Output { .. }
+            | Reply::Exited(_)
+            | Reply::Status(_)
+            | Reply::Done
+            | Reply::Refused(_)) => panic!("{other:?}"),
         }
     }
 
@@ -237,7 +246,11 @@ async fn answer(mut stream: Stream, scans: watch::Sender<Scans>) {
             }
             stream.send(&Answer::Written { bytes: written }).await.unwrap();
         }
-        other => panic!("{other:?}"),
+        other @ (Ask::Locate { .. }
+        | Ask::Secret { .. }
+        | Ask::Agent { .. }
+        | Ask::AgentConnection { .. }
+        | Ask::LayoutFile { .. }) => panic!("{other:?}"),
     }
     let _sent = stream.finish();
 }

@@ -5,7 +5,8 @@
 
 mod arguments;
 mod detach;
-mod output;
+mod metadata;
+pub(crate) mod output;
 mod request;
 mod specs;
 mod standard_input;
@@ -77,7 +78,9 @@ impl Job {
         let Self { build, arguments, mode, standing } = self;
         let (options, iidfile) = (arguments.connection.clone(), arguments.iidfile.clone());
         let mut plan = arguments.plan.then(why::Fold::default);
+        let metadata_file = arguments.metadata_file.clone();
         let (request, answers) = prepare(build, arguments, &mut interrupts).await?;
+        let (exported, names) = (answers.exported.clone(), request.names.clone());
         let mut shown = Progress::new(mode);
         let (leave, left) = oneshot::channel();
         let mut leave = Some(leave);
@@ -109,6 +112,10 @@ impl Job {
         progress::conclude(&ending)?;
         if let Some(plan) = plan {
             return show::text(&plan.render(why::Tense::Future, None)?);
+        }
+        if let Some(path) = metadata_file {
+            let id = if let Ending::Succeeded { image } = &ending { *image } else { None };
+            metadata::write(&path, build, id, exported.last().as_ref(), &names)?;
         }
         if let Ending::Succeeded { image: Some(id) } = ending {
             report(id, mode, &standing, iidfile.as_deref())?;

@@ -13,12 +13,18 @@ mod disk;
 mod failure;
 mod images;
 mod interrupt;
+mod load;
+mod login;
 mod parts;
 mod paths;
 mod progress;
+mod pull;
+mod push;
 mod run;
+mod save;
 mod show;
 mod template;
+mod transfer;
 mod version;
 mod why;
 mod worker;
@@ -70,6 +76,18 @@ enum Command {
     Tag(images::names::TagArguments),
     /// Take names of images away
     Rmi(images::names::RemoveArguments),
+    /// Push an image to a registry
+    Push(push::Arguments),
+    /// Take an image from a registry
+    Pull(pull::Arguments),
+    /// Write an image as an archive
+    Save(save::Arguments),
+    /// Take the images of an archive
+    Load(load::Arguments),
+    /// Keep name and password for a registry
+    Login(login::LoginArguments),
+    /// Forget name and password for a registry
+    Logout(login::LogoutArguments),
     /// Show what takes how much of the disk
     Du(disk::UsageArguments),
     /// Remove what nobody needs
@@ -113,6 +131,12 @@ fn perform(command: Command) -> Result<ExitCode, Failure> {
         Command::Inspect(arguments) => images::inspect::run(&arguments),
         Command::Tag(arguments) => images::names::tag(&arguments),
         Command::Rmi(arguments) => images::names::remove(arguments),
+        Command::Push(arguments) => push::run(arguments),
+        Command::Pull(arguments) => pull::run(&arguments),
+        Command::Save(arguments) => save::run(arguments),
+        Command::Load(arguments) => load::run(&arguments),
+        Command::Login(arguments) => login::login(arguments),
+        Command::Logout(arguments) => login::logout(arguments),
         Command::Du(arguments) => disk::usage(&arguments),
         Command::Prune(arguments) => disk::prune(&arguments),
         Command::Daemon(arguments) => daemon::run(arguments),

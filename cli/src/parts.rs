@@ -120,7 +120,8 @@ fn host_resolv_conf() -> String {
     std::fs::read_to_string(farm_executor::resolv_conf_path(&etc)).unwrap_or(etc)
 }
 
-fn registries(config: &Config) -> farm_oci::RegistryConfig {
+/// How registries are reached.
+pub(crate) fn registries(config: &Config) -> farm_oci::RegistryConfig {
     let registry = |(name, registry): (&String, &crate::config::Registry)| {
         let settings = farm_oci::Registry { mirrors: registry.mirrors.clone(), insecure: registry.insecure };
         (name.clone(), settings)

@@ -172,6 +172,9 @@ impl<F: FnMut(u64, Recorded)> Follower<F> {
             | Reply::Output { .. }
             | Reply::Exited(_)
             | Reply::Status(_)
+            | Reply::Moved(_)
+            | Reply::Pushed(_)
+            | Reply::Loaded(_)
             | Reply::Done => Err(Error::WrongReply),
         }
     }

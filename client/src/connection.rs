@@ -1,15 +1,21 @@
 //! A connection to a coordinator: requests, and what is replied to them.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use farm_proto::client::{Reply, Request};
+use farm_proto::session::OutputPart;
 use farm_transport::{Connection, Credentials, Endpoint, Expected, Receiver, Role, Sender, Stream};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::Error;
 
 /// How long a goodbye may take; a coordinator that does not hear it notices by the silence.
 const FAREWELL: Duration = Duration::from_millis(1);
+
+/// Bytes that are sent together.
+const PIECE: usize = 256 << 10;
 
 /// A coordinator that answers. Clones share the connection, which ends with the last of them.
 #[derive(Clone)]
@@ -38,6 +44,36 @@ impl Client {
         stream.send(&request).await?;
         let (sender, receiver) = stream.split();
         Ok(Replies { receiver, half: Some(sender) })
+    }
+
+    /// Asks for something that takes bytes, and sends them: all of `reader`, or as much as the coordinator wants.
+    pub async fn upload(
+        &self,
+        request: Request,
+        reader: &mut (dyn AsyncRead + Send + Unpin),
+    ) -> Result<Reply, Error> {
+        let mut stream = self.connection.open().await?;
+        stream.send(&request).await?;
+        let (mut sender, mut receiver) = stream.split();
+        let sending = async {
+            let mut piece = vec![0; PIECE];
+            loop {
+                let read = reader.read(&mut piece).await.map_err(Error::io("read", Path::new("the archive")))?;
+                let part = if read == 0 { OutputPart::Done } else { OutputPart::Bytes(piece[..read].to_vec()) };
+                sender.send(&part).await?;
+                if read == 0 {
+                    sender.finish()?;
+                    return Ok::<_, Error>(());
+                }
+            }
+        };
+        tokio::pin!(sending);
+        // A coordinator that wants no more says so before it has everything.
+        tokio::select! {
+            reply = receiver.receive::<Reply>() => return reply?.ok_or(Error::NoReply),
+            sent = &mut sending => if let Err(error @ Error::Io { .. }) = sent { return Err(error) },
+        }
+        receiver.receive().await?.ok_or(Error::NoReply)
     }
 
     /// The next question of the coordinator; none when it has ended the connection.

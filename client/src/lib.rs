@@ -20,4 +20,4 @@ pub use context::{Context, Scan};
 pub use dockerfile::DockerfileText;
 pub use error::Error;
 pub use output::Destination;
-pub use session::{Answers, SecretSource};
+pub use session::{Answers, Exported, SecretSource};

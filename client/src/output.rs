@@ -38,6 +38,8 @@ pub enum Destination {
     Directory(PathBuf),
     /// To standard output, as it comes.
     Stdout,
+    /// Nowhere here: the coordinator sees to it.
+    Remote,
 }
 
 /// Writes what `receiver` brings, and says how that went.
@@ -100,6 +102,10 @@ fn write(form: Form, destination: &Destination, torn: &Torn, mut parts: Parts) -
         (_, Destination::File(path)) => to_file(path, &mut parts)?,
         (_, Destination::Stdout) => torn.write(&mut parts, &mut std::io::stdout().lock())?,
         (Form::OciArchive, Destination::Directory(path)) => layout::unpack(path, &mut parts)?,
+        (Form::DockerArchive | Form::Registry | Form::Image, Destination::Directory(_))
+        | (_, Destination::Remote) => {
+            return Err(Error::NotGiven { what: "directory for an output", name: format!("{form:?}") });
+        }
         (Form::FilesystemTar, Destination::Directory(path)) => directory::unpack(path, &mut parts)?,
     }
     Ok(parts.taken())

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use farm_model::{BlobDigest, BuildId, ContextName, DirectoryDigest, causes};
 use farm_proto::client::{BuildRequest, Form, NamedContext};
 use farm_proto::session::{Answer, Ask, Question};
+use farm_proto::transfer::ExportedImage;
 use farm_transport::{Sender, Stream};
 
 pub use secret::SecretSource;
@@ -34,8 +35,25 @@ pub struct Answers {
     pub agents: BTreeMap<String, PathBuf>,
     /// Where the outputs of the request go, in their order.
     pub outputs: Vec<Destination>,
+    /// The images that outputs put together, as the coordinator tells of them.
+    pub exported: Exported,
     /// A context that came over standard input; removed when the build ends.
     pub root: Option<tempfile::TempDir>,
+}
+
+/// Images that a build put together; clones are the same list.
+#[derive(Clone, Debug, Default)]
+pub struct Exported(Arc<Mutex<Vec<ExportedImage>>>);
+
+impl Exported {
+    /// What the last output put together.
+    pub fn last(&self) -> Option<ExportedImage> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).last().cloned()
+    }
+
+    fn note(&self, image: ExportedImage) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(image);
+    }
 }
 
 /// A build's questions and what is known to answer them.
@@ -106,6 +124,10 @@ impl Session {
                     return output::receive(*form, destination, &self.torn, sender, receiver).await;
                 }
                 say(sender, failed(&Error::NotGiven { what: "output", name: index.to_string() })).await
+            }
+            Ask::Exported(image) => {
+                self.answers.exported.note(image);
+                say(sender, Answer::Noted).await
             }
         }
     }

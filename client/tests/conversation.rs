@@ -31,6 +31,8 @@ fn request() -> BuildRequest {
     let output = |form| Output {
         form,
         compression: Compression::Gzip,
+        level: None,
+        names: vec![],
         rewrite_timestamp: false,
         epoch: None,
         label: String::new(),

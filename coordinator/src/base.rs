@@ -19,6 +19,7 @@ use crate::build::{Farm, blocking, now};
 use crate::images::Record;
 use crate::report::{Reporter, micros_since};
 use crate::stage::{ChainLayer, State};
+use crate::transfer::sources;
 use crate::{Error, Request, images};
 
 /// A source image that was found.
@@ -91,6 +92,8 @@ pub(crate) async fn resolve_name(
 ) -> Result<Known, Error> {
     if let Some(record) = images::named(farm, reference)?
         && record.image.config.platform == image.platform
+        // What was only taken in may have moved on where it came from.
+        && (!pull || record.build.is_some())
     {
         return Ok(Known::Built(Box::new(record)));
     }
@@ -113,7 +116,7 @@ fn named(image: &Image, error: Error) -> Error {
     }
 }
 
-async fn resolve_tag(
+pub(crate) async fn resolve_tag(
     farm: &Farm,
     pull: bool,
     reference: &Reference,
@@ -129,6 +132,7 @@ async fn resolve_tag(
     }
     let resolved = farm.registry.resolve(reference, &image.platform).await?;
     farm.store.put_tag(&name, &Tag { bytes: resolved.encode(), time: now() })?;
+    sources::remember(&farm.store, reference, resolved.layers.iter().map(|layer| &layer.descriptor.digest))?;
     Ok(resolved)
 }
 

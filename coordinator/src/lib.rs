@@ -29,6 +29,7 @@ mod service;
 mod session;
 mod stage;
 mod step;
+mod transfer;
 mod why;
 mod workers;
 

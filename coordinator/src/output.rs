@@ -1,19 +1,21 @@
-//! Results on their way to the client: put together here, written there.
+//! Results on their way to the client: put together here, written there. What goes to a registry is sent from here: the
+//! bytes are here, and a detour over the client would only cost its network.
 //!
 //! Bytes go as fast as the client takes them. A client that comes back after its connection was lost gets a result from its
 //! start again; it shows nothing under its final name before it has all of it.
 
-mod parts;
+pub(crate) mod parts;
 
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
-use farm_model::{BuildEvent, OciDigest};
+use farm_model::{BuildEvent, OciDigest, Reference};
 use farm_oci::Image;
 use farm_oci::image::{AssembleOptions, Assembled, Timestamps};
 use farm_proto::client::{BuildRequest, Compression, Form, Output};
 use farm_proto::session::{Answer, Ask};
+use farm_proto::transfer::{ExportedImage, Packing};
 use farm_store::Store;
 use farm_transport::Sender;
 use farm_tree::{Mtime, Tree};
@@ -21,7 +23,7 @@ use farm_tree::{Mtime, Tree};
 use crate::build::{Farm, blocking};
 use crate::image::Finished;
 use crate::report::{Reporter, micros_since};
-use crate::{Error, Session};
+use crate::{Error, Session, transfer};
 
 const NANOS: i64 = 1_000_000_000;
 
@@ -38,8 +40,12 @@ pub(crate) struct Outputs<'a> {
 
 /// What is sent as one output.
 #[derive(Clone)]
-enum Content {
-    Archive { image: Arc<Assembled>, names: Arc<[farm_model::Reference]> },
+pub(crate) enum Content {
+    /// An OCI layout.
+    Layout { image: Arc<Assembled>, names: Arc<[Reference]> },
+    /// What `docker load` reads.
+    Docker { image: Arc<Assembled>, names: Arc<[Reference]> },
+    /// The merged file system.
     Filesystem { tree: Tree, clamp: Option<Mtime> },
 }
 
@@ -52,8 +58,10 @@ impl Outputs<'_> {
         let mut id = None;
         for (index, output) in (0_u32..).zip(&asked.outputs) {
             let started = Instant::now();
-            let (content, image) = self.content(output, asked).await?;
-            let bytes = self.write(index, output, image, content).await?;
+            let image = self.image(output).await?;
+            let names = if output.names.is_empty() { &asked.names } else { &output.names };
+            let bytes = self.deliver(index, output, image.as_ref(), names).await?;
+            let image = image.map(|image| image.config_descriptor.digest);
             let (label, micros) = (output.label.clone(), micros_since(started));
             self.reporter.send(BuildEvent::Exported { output: label, image, bytes, micros }).await;
             id = id.or(image);
@@ -82,30 +90,55 @@ impl Outputs<'_> {
         self.farm.ensure_layers(&layers).await
     }
 
-    async fn content(
-        self,
-        output: &Output,
-        asked: &BuildRequest,
-    ) -> Result<(Content, Option<OciDigest>), Error> {
-        let epoch = output.epoch.or(self.source_date_epoch);
-        match output.form {
-            Form::OciArchive => {
-                let options = options(output.compression, epoch, output.rewrite_timestamp);
-                let image = Arc::new(self.assemble(options).await?);
-                let digest = image.config_descriptor.digest;
-                Ok((Content::Archive { image, names: asked.names.clone().into() }, Some(digest)))
-            }
-            Form::FilesystemTar => {
-                let clamp = epoch.filter(|_| output.rewrite_timestamp);
-                let clamp = clamp.map(|epoch| Mtime(epoch.saturating_mul(NANOS)));
-                Ok((Content::Filesystem { tree: self.finished.merged.clone(), clamp }, None))
-            }
+    /// The image that an output needs, put together and told of; none for a file system.
+    async fn image(self, output: &Output) -> Result<Option<Arc<Assembled>>, Error> {
+        if output.form == Form::FilesystemTar {
+            return Ok(None);
         }
+        let timestamps = timestamps(output.epoch.or(self.source_date_epoch), output.rewrite_timestamp);
+        let packing = Packing { compression: output.compression, level: output.level };
+        self.assemble(options(packing, timestamps)).await.map(Some)
     }
 
-    async fn assemble(self, options: AssembleOptions) -> Result<Assembled, Error> {
+    /// Brings one output to where it is wanted; gives its bytes.
+    async fn deliver(
+        self,
+        index: u32,
+        output: &Output,
+        image: Option<&Arc<Assembled>>,
+        names: &[Reference],
+    ) -> Result<u64, Error> {
+        let content = match (output.form, image) {
+            (Form::FilesystemTar, _) | (_, None) => {
+                let epoch = output.epoch.or(self.source_date_epoch).filter(|_| output.rewrite_timestamp);
+                let clamp = epoch.map(|epoch| Mtime(epoch.saturating_mul(NANOS)));
+                Content::Filesystem { tree: self.finished.merged.clone(), clamp }
+            }
+            (Form::OciArchive, Some(image)) => Content::Layout { image: Arc::clone(image), names: names.into() },
+            (Form::DockerArchive, Some(image)) => {
+                Content::Docker { image: Arc::clone(image), names: names.into() }
+            }
+            (Form::Registry, Some(image)) => {
+                let mut sent = 0;
+                for name in names {
+                    sent += transfer::push::push(self.farm, image, name, &transfer::unheard()).await?.uploaded.1;
+                }
+                return Ok(sent);
+            }
+            (Form::Image, Some(image)) => {
+                return Ok(image.layers.iter().map(|layer| layer.descriptor.size).sum());
+            }
+        };
+        let id = image.map(|image| image.config_descriptor.digest);
+        self.write(index, output, id, content).await
+    }
+
+    async fn assemble(self, options: AssembleOptions) -> Result<Arc<Assembled>, Error> {
         let (image, store): (Image, Store) = (self.finished.image.clone(), self.farm.store.clone());
-        blocking(move || Ok(image.assemble(&store, options)?)).await
+        let image = blocking(move || Ok(image.assemble(&store, options)?)).await?;
+        let descriptor = image.descriptor_json();
+        self.session.exported(ExportedImage { config: image.config_descriptor.digest, descriptor }).await?;
+        Ok(Arc::new(image))
     }
 
     /// Sends one output; gives the bytes that the client wrote.
@@ -141,16 +174,29 @@ impl Outputs<'_> {
 
     async fn send(self, sender: &mut Sender, content: Content) -> Result<(), Error> {
         let store = self.farm.store.clone();
-        let make = move |mut out: &mut dyn Write| match content {
-            Content::Archive { image, names } => {
-                Ok(farm_oci::export::oci_archive(&image, &store, &names, &mut out)?)
-            }
-            Content::Filesystem { tree, clamp } => {
-                Ok(farm_oci::export::rootfs_tar(&tree, &store, clamp, &mut out)?)
-            }
-        };
-        parts::send(sender, make).await
+        parts::send(sender, move |out| content.write(&store, out)).await
     }
+}
+
+impl Content {
+    /// Writes it as a tar.
+    pub(crate) fn write(&self, store: &Store, mut out: &mut dyn Write) -> Result<(), Error> {
+        Ok(match self {
+            Self::Layout { image, names } => farm_oci::export::oci_archive(image, store, names, &mut out)?,
+            Self::Docker { image, names } => farm_oci::export::docker_archive(image, store, names, &mut out)?,
+            Self::Filesystem { tree, clamp } => farm_oci::export::rootfs_tar(tree, store, *clamp, &mut out)?,
+        })
+    }
+}
+
+/// How an image is put together that is to be packed like this.
+pub(crate) fn options(packing: Packing, timestamps: Timestamps) -> AssembleOptions {
+    let compression = match packing.compression {
+        Compression::Gzip => farm_oci::image::Compression::Gzip,
+        Compression::Zstd => farm_oci::image::Compression::Zstd,
+        Compression::Uncompressed => farm_oci::image::Compression::None,
+    };
+    AssembleOptions { compression, level: packing.level, timestamps }
 }
 
 fn timestamps(epoch: Option<i64>, rewrite: bool) -> Timestamps {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use farm_model::{BlobDigest, BuildId, ContextName, DirectoryDigest};
 use farm_proto::blob::MOST_ITEMS;
 use farm_proto::session::{Answer, Ask, Question};
+use farm_proto::transfer::ExportedImage;
 use farm_proto::{Agent, Secret};
 use farm_store::Store;
 use farm_transport::{Connection, Receiver, Sender};
@@ -148,6 +149,14 @@ impl Session {
         self.open(&Ask::AgentConnection { id: id.to_owned() }).await
     }
 
+    /// Tells of an image that was put together.
+    pub(crate) async fn exported(&self, image: ExportedImage) -> Result<(), Error> {
+        match self.answer(Ask::Exported(image), Some(SHORT)).await? {
+            Answer::Noted => Ok(()),
+            other => Err(unexpected("exported", &other)),
+        }
+    }
+
     /// Puts a question, and leaves what follows to the caller.
     pub(crate) async fn open(&self, ask: &Ask) -> Result<(Sender, Receiver), Error> {
         loop {
@@ -219,6 +228,7 @@ fn asked(ask: &Ask) -> String {
         Ask::Agent { id } | Ask::AgentConnection { id } => format!("ssh agent `{id}`"),
         Ask::LayoutFile { layout, file } => format!("`{file}` of the OCI layout `{layout}`"),
         Ask::Output { index, .. } => format!("output {index}"),
+        Ask::Exported(_) => "taking note of an image".to_owned(),
     }
 }
 

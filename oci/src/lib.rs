@@ -1,7 +1,7 @@
 //! The border between the farm and the world of OCI: tar ↔ tree, configs, manifests, layouts and registries.
 //!
 //! Inside the farm a layer is a tree. [`unpack`] makes trees of layer tars and archives, [`pack`] makes deterministic tars
-//! of trees, [`registry`] and [`layout`] bring images in, [`image`], [`export`] and [`push`] take them out. Nothing that comes from
+//! of trees, [`registry`], [`layout`] and [`load`] bring images in, [`image`], [`export`] and [`push`] take them out. Nothing that comes from
 //! outside is believed: paths cannot escape, sizes are bounded, digests are checked. The crate reads no environment.
 #![warn(missing_docs)]
 
@@ -12,6 +12,7 @@ pub mod export;
 pub mod fetch;
 pub mod image;
 pub mod layout;
+pub mod load;
 pub mod manifest;
 pub mod pack;
 pub mod pull;

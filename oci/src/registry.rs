@@ -22,6 +22,7 @@ mod blob;
 mod credentials;
 mod endpoint;
 mod http;
+pub mod login;
 
 pub(crate) use auth::Access;
 use auth::Tokens;

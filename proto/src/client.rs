@@ -12,6 +12,7 @@ use farm_model::{BuildId, Exit, Platform, Reference};
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::image::{ImageDetails, ImageSummary, PruneRequest, UsageRow};
+use crate::transfer::{Moved, PullRequest, PushRequest, PushedImage, SaveRequest};
 
 /// The first message on a stream that a client opens. → [`Reply`]s; what they are is said with each.
 #[derive(Archive, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -69,6 +70,14 @@ pub enum Request {
     Status,
     /// End the coordinator's process. → [`Reply::Done`] when it is about to.
     Stop(Stop),
+    /// Give an image a name in a registry. → [`Reply::Moved`]s, then [`Reply::Pushed`].
+    Push(Box<PushRequest>),
+    /// Take an image from a registry, and keep it under its name. → [`Reply::Moved`]s, then [`Reply::Image`].
+    Pull(Box<PullRequest>),
+    /// Make an archive of an image. → [`Reply::Output`]s of it, then [`Reply::Done`].
+    Save(Box<SaveRequest>),
+    /// Take the images of an archive, which follows as [`crate::session::OutputPart`]s. → [`Reply::Loaded`].
+    Load,
 }
 
 /// Whether a reader keeps a build alive.
@@ -175,8 +184,12 @@ pub enum NoCache {
 pub struct Output {
     /// What is sent.
     pub form: Form,
-    /// Whether layers are compressed.
+    /// How layers are compressed.
     pub compression: Compression,
+    /// How hard the compressor tries; none means the usual.
+    pub level: Option<u8>,
+    /// What the image is called there; empty means as in the build.
+    pub names: Vec<Reference>,
     /// Whether file times are clamped to the epoch.
     pub rewrite_timestamp: bool,
     /// Seconds since the Unix epoch in place of the build's own `SOURCE_DATE_EPOCH`.
@@ -192,6 +205,12 @@ pub enum Form {
     OciArchive,
     /// The merged file system as a tar.
     FilesystemTar,
+    /// A tar that `docker load` reads.
+    DockerArchive,
+    /// Nothing is sent to the client: the coordinator pushes the image.
+    Registry,
+    /// Nothing is sent to the client: the image is put together and stays in the farm.
+    Image,
 }
 
 /// How layers are compressed.
@@ -201,6 +220,8 @@ pub enum Compression {
     Uncompressed,
     /// gzip.
     Gzip,
+    /// zstd.
+    Zstd,
 }
 
 /// One `farm run`.
@@ -259,6 +280,12 @@ pub enum Reply {
     Done,
     /// It cannot be done; always the last.
     Refused(Refusal),
+    /// A transfer goes on.
+    Moved(Moved),
+    /// An image has its name in a registry.
+    Pushed(Box<PushedImage>),
+    /// Names, or ids where there is none, of images that were in an archive.
+    Loaded(Vec<String>),
 }
 
 /// Why a request is not met.

@@ -27,6 +27,7 @@ pub mod message;
 pub mod secret;
 pub mod session;
 pub mod task;
+pub mod transfer;
 pub mod worker;
 
 pub use farm_model::LeaseId;

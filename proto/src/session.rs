@@ -8,6 +8,7 @@ use farm_model::{BlobDigest, BuildId, ContextName, DirectoryDigest, OciDigest};
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::Secret;
+use crate::transfer::ExportedImage;
 
 /// A question of the coordinator to a client about one of its builds.
 #[derive(Archive, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -81,6 +82,8 @@ pub enum Ask {
         /// The digest of the image's configuration; none for a plain file system.
         image: Option<OciDigest>,
     },
+    /// Take note of an image that was put together. → [`Answer::Noted`].
+    Exported(ExportedImage),
 }
 
 /// A piece of a result on its way to the client.
@@ -117,6 +120,8 @@ pub enum Answer {
         /// Bytes that were written.
         bytes: u64,
     },
+    /// It is remembered.
+    Noted,
     /// It cannot be done.
     Failed {
         /// Why, the whole chain of causes in one line.

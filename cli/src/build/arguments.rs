@@ -5,6 +5,7 @@ use std::path::PathBuf;
 const NOTES: &str = "\
 Examples:
   farm build -t shop:1 -o type=oci,dest=shop.tar .     an image as an OCI archive
+  farm build -t registry.example/shop:1 --push .       an image in a registry
   farm build --target test .                           run one stage and what it needs
   farm build -o out .                                  the files of the last stage
   farm build --build-arg V=2 --secret id=npm,src=npmrc .
@@ -99,17 +100,26 @@ pub(crate) struct Arguments {
     #[arg(short, long, conflicts_with = "progress")]
     pub(crate) quiet: bool,
 
-    /// Where the result goes: `type=oci|local|tar,dest=PATH`; may be given several times. A directory alone is
-    /// `type=local`, `-` is a tar on standard output; without any, the result stays in the farm
+    /// Where the result goes: `type=registry|image|docker|oci|local|tar`, with `dest=PATH`, `name=NAME`,
+    /// `compression=gzip|zstd|uncompressed` and others; may be given several times. A directory alone is `type=local`,
+    /// `-` is a tar on standard output; without any, the result stays in the farm
     #[arg(short, long = "output", value_name = "SPEC")]
     pub(crate) outputs: Vec<String>,
+
+    /// Push the image under its names; the same as `--output type=registry`
+    #[arg(long)]
+    pub(crate) push: bool,
+
+    /// File that receives digests and names of the image, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metadata_file: Option<PathBuf>,
 
     /// File that receives the image's id, the digest of its configuration
     #[arg(long, value_name = "FILE")]
     pub(crate) iidfile: Option<PathBuf>,
 
     /// Run nothing; show what would run, and why
-    #[arg(long, conflicts_with_all = ["outputs", "iidfile", "detach"])]
+    #[arg(long, conflicts_with_all = ["outputs", "push", "iidfile", "metadata_file", "detach"])]
     pub(crate) plan: bool,
 
     /// Build in the background; print the build's id and return

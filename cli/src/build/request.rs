@@ -36,6 +36,13 @@ pub(super) fn read(
         let (id, socket) = specs::ssh(text)?;
         answers.agents.insert(id, socket);
     }
+    let mut names: Vec<Reference> =
+        arguments.tags.iter().map(|text| name(text)).collect::<Result<_, _>>()?;
+    for name in output::names(&outputs) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     answers.outputs = outputs.iter().map(|output| output.destination.clone()).collect();
     let request = BuildRequest {
         build,
@@ -57,9 +64,9 @@ pub(super) fn read(
         shm_size: arguments.shm_size.as_ref().map(|text| specs::size("--shm-size", text)).transpose()?,
         ulimits: arguments.ulimits.iter().map(|text| specs::ulimit(text)).collect::<Result<_, _>>()?,
         pull: arguments.pull,
-        names: arguments.tags.iter().map(|text| name(text)).collect::<Result<_, _>>()?,
+        names,
         outputs: outputs.into_iter().map(|output| output.wanted).collect(),
-        wants_image_id: !arguments.plan && (quiet(arguments) || arguments.iidfile.is_some()),
+        wants_image_id: !arguments.plan && (quiet(arguments) || arguments.iidfile.is_some() || arguments.metadata_file.is_some()),
         dockerfile: Vec::new(),
         dockerfile_name: String::new(),
     };

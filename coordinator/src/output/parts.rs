@@ -21,7 +21,7 @@ pub(super) async fn send(
 ) -> Result<(), Error> {
     let (pieces, arriving) = mpsc::channel(WAITING);
     let making = blocking(move || {
-        let mut parts = Parts { pieces, filling: Vec::new() };
+        let mut parts = Parts::new(pieces);
         make(&mut parts)?;
         // Nobody takes the last piece only when sending has failed, which says why.
         let _given_up = parts.flush();
@@ -45,9 +45,16 @@ async fn send_all(sender: &mut Sender, mut arriving: mpsc::Receiver<Vec<u8>>) ->
 }
 
 /// Cuts what is written into pieces.
-struct Parts {
+pub(crate) struct Parts {
     pieces: mpsc::Sender<Vec<u8>>,
     filling: Vec<u8>,
+}
+
+impl Parts {
+    /// Pieces go to `pieces`, from a thread that may block.
+    pub(crate) fn new(pieces: mpsc::Sender<Vec<u8>>) -> Self {
+        Self { pieces, filling: Vec::new() }
+    }
 }
 
 impl Write for Parts {

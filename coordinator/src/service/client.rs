@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::builds::Stopped;
 use crate::service::{Service, follow, status};
-use crate::{Error, diagnosis, disk, images, run_image};
+use crate::{Error, diagnosis, disk, images, run_image, transfer};
 
 /// Requests of one connection that may be open at once.
 pub(super) const MOST_REQUESTS: usize = 256;
@@ -54,6 +54,10 @@ pub(super) async fn answer(service: &Arc<Service>, connection: &Connection, mut 
                 let _gone = sender.send(&Reply::Refused(diagnosis::refusal(&error))).await;
             }
         }
+        request @ (Request::Push(_) | Request::Pull(_) | Request::Save(_) | Request::Load) => {
+            let _busy = service.farm.builds.occupy();
+            transfer::answer(&service.farm, request, stream).await;
+        }
         Request::Stop(when) => stop(service, when, stream).await,
         request @ (Request::Cancel { .. }
         | Request::Builds { .. }
@@ -87,6 +91,10 @@ fn is_looking(request: &Request) -> bool {
         | Request::Remove { .. }
         | Request::Prune(_)
         | Request::Run(_)
+        | Request::Push(_)
+        | Request::Pull(_)
+        | Request::Save(_)
+        | Request::Load
         | Request::Stop(_) => false,
     }
 }
@@ -107,7 +115,14 @@ async fn reply(service: &Service, request: Request) -> Result<Reply, Error> {
             disk::prune(farm, request).await
         }
         Request::Status => Ok(Reply::Status(Box::new(status::status(farm)))),
-        Request::Build(_) | Request::Attach { .. } | Request::Run(_) | Request::Stop(_) => {
+        Request::Build(_)
+        | Request::Attach { .. }
+        | Request::Run(_)
+        | Request::Push(_)
+        | Request::Pull(_)
+        | Request::Save(_)
+        | Request::Load
+        | Request::Stop(_) => {
             Err(Error::NotAllowed("the request has no single reply".to_owned()))
         }
     }

@@ -19,6 +19,8 @@ const MAX_TOKEN_ANSWER: u64 = 1 << 20;
 /// What a token is to allow.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Access {
+    /// To be known, and nothing else.
+    Login,
     /// To read the repository.
     Pull,
     /// To write it as well.
@@ -58,6 +60,7 @@ impl Access {
     fn scopes(&self, repository: &str, challenged: Option<&str>) -> Vec<String> {
         let push = format!("repository:{repository}:pull,push");
         match self {
+            Self::Login => Vec::new(),
             Self::Pull => {
                 vec![challenged.map_or_else(|| format!("repository:{repository}:pull"), str::to_owned)]
             }

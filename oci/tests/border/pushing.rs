@@ -10,6 +10,7 @@ use farm_model::{OciDigest, Reference};
 use farm_oci::error::Fault;
 use farm_oci::image::AssembleOptions;
 use farm_oci::push::{OnProgress, PushOptions, Pushed, Pusher};
+use farm_oci::registry::login::{login, logout};
 use farm_oci::resolved::sha256;
 use farm_oci::{Assembled, Client, Error, Image, ImageLayer, RegistryConfig};
 use farm_tree::Tree;
@@ -128,6 +129,19 @@ async fn a_registry_with_tls_and_passwords_takes_only_the_right_one() {
     assert!(matches!(fault(error), Fault::Refused(_)));
     let pushed = push_with(&scene, as_user("secret"), &image, &name, &options).await.unwrap();
     assert_eq!(pushed.uploaded.0, 4);
+
+    let file = scene.path("docker/config.json");
+    let logged_in = || RegistryConfig { docker_config: Some(file.clone()), ..config() };
+    let error = login(logged_in(), &registry.address, "me", "guess").await.unwrap_err();
+    assert!(error.to_string().contains("log in to `") && error.hint().is_some(), "{error}");
+    assert!(!file.exists(), "what is refused is not kept");
+    login(logged_in(), &registry.address, "me", "secret").await.unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    push_with(&scene, logged_in(), &image, &name, &options).await.unwrap();
+    assert!(logout(logged_in(), &registry.address).await.unwrap());
+    assert!(!logout(logged_in(), &registry.address).await.unwrap());
+    push_with(&scene, logged_in(), &image, &name, &options).await.unwrap_err();
 }
 
 #[tokio::test(flavor = "multi_thread")]

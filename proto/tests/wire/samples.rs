@@ -14,6 +14,9 @@ use farm_proto::client::*;
 use farm_proto::image::*;
 use farm_proto::message::Made;
 use farm_proto::session::{Answer, Ask, OutputPart, Question};
+use farm_proto::transfer::{
+    ExportedImage, Moved, Packing, PullRequest, PushRequest, PushedImage, SaveRequest,
+};
 use farm_proto::worker::Opening;
 use farm_proto::*;
 
@@ -60,13 +63,24 @@ fn build() -> BuildRequest {
         outputs: vec![
             output(Form::OciArchive, Compression::Gzip),
             output(Form::FilesystemTar, Compression::Uncompressed),
+            output(Form::DockerArchive, Compression::Zstd),
+            output(Form::Registry, Compression::Gzip),
+            output(Form::Image, Compression::Gzip),
         ],
         wants_image_id: true,
     }
 }
 
 fn output(form: Form, compression: Compression) -> Output {
-    Output { form, compression, rewrite_timestamp: true, epoch: Some(-1), label: text("type=oci") }
+    Output {
+        form,
+        compression,
+        level: Some(9),
+        names: vec!["r.example/a:1".parse().unwrap()],
+        rewrite_timestamp: true,
+        epoch: Some(-1),
+        label: text("type=oci"),
+    }
 }
 
 pub(crate) fn requests() -> Vec<Request> {
@@ -81,6 +95,7 @@ pub(crate) fn requests() -> Vec<Request> {
         network: Network::Default,
         platform: platform(),
     };
+    let packing = Packing { compression: Compression::Zstd, level: Some(3) };
     vec![
         Request::Build(Box::new(build())),
         Request::Build(Box::new(plan)),
@@ -104,6 +119,10 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Status,
         Request::Stop(Stop::Now),
         Request::Stop(Stop::WhenIdle),
+        Request::Push(Box::new(PushRequest { image: text("a"), name: "a:1".parse().unwrap(), packing })),
+        Request::Pull(Box::new(PullRequest { name: "a:1".parse().unwrap(), platform: platform() })),
+        Request::Save(Box::new(SaveRequest { images: vec![text("a")], form: Form::OciArchive, packing })),
+        Request::Load,
     ]
 }
 
@@ -184,6 +203,16 @@ pub(crate) fn replies() -> Vec<Reply> {
         Reply::Status(Box::new(status)),
         Reply::Done,
         Reply::Refused(refusal),
+        Reply::Moved(Moved { bytes: 1, done: 2 }),
+        Reply::Pushed(Box::new(PushedImage {
+            name: text("a:1"),
+            digest: OciDigest([1; 32]),
+            uploaded: 2,
+            uploaded_bytes: 3,
+            mounted: 4,
+            present: 5,
+        })),
+        Reply::Loaded(vec![text("a:1")]),
     ]
 }
 
@@ -199,6 +228,7 @@ pub(crate) fn questions() -> Vec<Question> {
         Ask::AgentConnection { id: text("default") },
         Ask::LayoutFile { layout: text("/x"), file: text("index.json") },
         Ask::Output { index: 1, image: Some(OciDigest([3; 32])) },
+        Ask::Exported(ExportedImage { config: OciDigest([4; 32]), descriptor: b"{}".to_vec() }),
     ]
     .map(|ask| Question { build: BUILD, ask })
     .to_vec()
@@ -213,6 +243,7 @@ pub(crate) fn answers() -> Vec<Answer> {
         Answer::Agent(Some(text("/run/agent"))),
         Answer::Written { bytes: 4 },
         Answer::Failed { reason: text("no"), hint: None },
+        Answer::Noted,
     ]
 }
 

@@ -189,6 +189,8 @@ pub(super) fn request(build: BuildId) -> BuildRequest {
         outputs: vec![Output {
             form: Form::OciArchive,
             compression: Compression::Uncompressed,
+            level: None,
+            names: vec![],
             rewrite_timestamp: false,
             epoch: None,
             label: "archive".to_owned(),
@@ -246,6 +248,7 @@ async fn answer(mut stream: Stream, scans: watch::Sender<Scans>) {
             }
             stream.send(&Answer::Written { bytes: written }).await.unwrap();
         }
+        Ask::Exported(_) => stream.send(&Answer::Noted).await.unwrap(),
         other @ (Ask::Locate { .. }
         | Ask::Secret { .. }
         | Ask::Agent { .. }

@@ -3,7 +3,7 @@
 use farm_tests::farm::Farm;
 use farm_tests::topology::Topology;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 21] = [
     "build",
     "builds",
     "why",
@@ -13,6 +13,12 @@ const COMMANDS: [&str; 15] = [
     "inspect",
     "tag",
     "rmi",
+    "push",
+    "pull",
+    "save",
+    "load",
+    "login",
+    "logout",
     "du",
     "prune",
     "daemon",

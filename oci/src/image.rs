@@ -21,8 +21,8 @@ mod chunks;
 mod packed;
 
 use chunks::Pool;
-use packed::{diff_id, known_diff_id};
 pub use packed::pack_layer;
+use packed::{diff_id, known_diff_id};
 
 /// What a build made.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -40,10 +40,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 client.upload(Request::Load, &mut tokio::io::stdin()).await
             }
         };
-        match reply.map_err(|error| Failure::connection(&error))? {
-            Reply::Loaded(names) => show::text(&show::lines(names.iter().map(|name| format!("loaded {name}")))),
-            Reply::Refused(refusal) => Err(Failure::refused(&refusal)),
-            _ => Err(Failure::unexpected()),
+        let reply = reply.map_err(|error| Failure::connection(&error))?;
+        if let Reply::Refused(refusal) = &reply {
+            return Err(Failure::refused(refusal));
         }
+        let Reply::Loaded(names) = reply else { return Err(Failure::unexpected()) };
+        show::text(&show::lines(names.iter().map(|name| format!("loaded {name}"))))
     })
 }

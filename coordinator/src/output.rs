@@ -181,11 +181,12 @@ impl Outputs<'_> {
 impl Content {
     /// Writes it as a tar.
     pub(crate) fn write(&self, store: &Store, mut out: &mut dyn Write) -> Result<(), Error> {
-        Ok(match self {
+        match self {
             Self::Layout { image, names } => farm_oci::export::oci_archive(image, store, names, &mut out)?,
             Self::Docker { image, names } => farm_oci::export::docker_archive(image, store, names, &mut out)?,
             Self::Filesystem { tree, clamp } => farm_oci::export::rootfs_tar(tree, store, *clamp, &mut out)?,
-        })
+        }
+        Ok(())
     }
 }
 
@@ -205,12 +206,4 @@ fn timestamps(epoch: Option<i64>, rewrite: bool) -> Timestamps {
         (Some(epoch), false) => Timestamps::Created(epoch),
         (Some(epoch), true) => Timestamps::Rewrite(epoch),
     }
-}
-
-fn options(compression: Compression, epoch: Option<i64>, rewrite: bool) -> AssembleOptions {
-    let compression = match compression {
-        Compression::Gzip => farm_oci::image::Compression::Gzip,
-        Compression::Uncompressed => farm_oci::image::Compression::None,
-    };
-    AssembleOptions { compression, timestamps: timestamps(epoch, rewrite) }
 }

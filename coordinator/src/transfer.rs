@@ -23,6 +23,7 @@ use crate::{Error, diagnosis};
 const TICK: Duration = Duration::from_millis(200);
 
 /// Does what is asked for. A client that goes away ends it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "only requests that move images come here")]
 pub(crate) async fn answer(farm: &Arc<Farm>, request: Request, stream: Stream) {
     // What is looked at stays until the end, whatever is pruned meanwhile.
     let _kept = farm.store.begin();
@@ -37,7 +38,7 @@ pub(crate) async fn answer(farm: &Arc<Farm>, request: Request, stream: Stream) {
         Request::Pull(request) => {
             counter.told_while(&mut sender, pull::answer(farm, *request, &counter)).await
         }
-        _ => Err(Error::NotAllowed("this moves no image".to_owned())),
+        other => Err(Error::NotAllowed(format!("this moves no image: {other:?}"))),
     };
     let reply = reply.unwrap_or_else(|error| Reply::Refused(diagnosis::refusal(&error)));
     let _gone = sender.send(&reply).await;

@@ -85,7 +85,8 @@ impl<'a> Archive<'a> {
             match (entry.kind, &path[..]) {
                 (Kind::File(size), b"manifest.json") => archive.docker = Some(document(&mut tar, size)?),
                 (Kind::File(size), b"index.json") => archive.index = Some(document(&mut tar, size)?),
-                (Kind::File(_), b"oci-layout" | b"repositories") => {}
+                (Kind::File(_), b"oci-layout" | b"repositories")
+                | (Kind::Directory | Kind::Device(_) | Kind::Unsupported(_), _) => {}
                 (Kind::File(size), _) => {
                     let blob = archive.blob(&path, size, &mut tar)?;
                     archive.blobs.insert(path, blob);
@@ -93,7 +94,6 @@ impl<'a> Archive<'a> {
                 (Kind::Symlink | Kind::HardLink, _) => {
                     archive.links.insert(path.clone(), beside(&path, &entry.link));
                 }
-                (Kind::Directory | Kind::Device(_) | Kind::Unsupported(_), _) => {}
             }
         }
         let mut rest = tar.into_inner();
@@ -125,7 +125,7 @@ impl<'a> Archive<'a> {
             let Some(next) = self.links.get(&path) else { break };
             path.clone_from(next);
         }
-        let path = farm_tree::path::text(&path).to_string();
+        let path = farm_tree::path::text(&path).into_owned();
         Err(malformed(format!("it has no `{path}`, which its manifest names")))
     }
 
@@ -171,7 +171,7 @@ impl<'a> Archive<'a> {
         let media_type = match detect(&start) {
             Format::Gzip => media::OCI_LAYER_GZIP,
             Format::Zstd => media::OCI_LAYER_ZSTD,
-            _ => media::OCI_LAYER,
+            Format::Plain | Format::Bzip2 | Format::Xz => media::OCI_LAYER,
         };
         Ok(descriptor(media_type, digest, size))
     }
@@ -274,7 +274,7 @@ fn stopped(stop: Stop) -> Error {
         Stop::Io(source) => Error::Stream { archive: WHAT.to_owned(), source },
         Stop::Fault(path, fault) => Error::Archive {
             archive: WHAT.to_owned(),
-            entry: farm_tree::path::text(&path).to_string(),
+            entry: farm_tree::path::text(&path).into_owned(),
             fault,
         },
     }

@@ -42,13 +42,13 @@ fn document(
     if let Some(id) = image.map(|image| image.config).or(id) {
         document.insert("containerimage.config.digest".to_owned(), id.to_string().into());
     }
-    if let Some(image) = image {
-        if let Ok(descriptor) = serde_json::from_slice::<Value>(&image.descriptor) {
-            if let Some(digest) = descriptor.get("digest") {
-                document.insert("containerimage.digest".to_owned(), digest.clone());
-            }
-            document.insert("containerimage.descriptor".to_owned(), descriptor);
+    if let Some(image) = image
+        && let Ok(descriptor) = serde_json::from_slice::<Value>(&image.descriptor)
+    {
+        if let Some(digest) = descriptor.get("digest") {
+            document.insert("containerimage.digest".to_owned(), digest.clone());
         }
+        document.insert("containerimage.descriptor".to_owned(), descriptor);
     }
     if !names.is_empty() {
         let names: Vec<_> = names.iter().map(ToString::to_string).collect();

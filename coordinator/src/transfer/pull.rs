@@ -24,7 +24,7 @@ pub(super) async fn answer(
     let wanted = Wanted { source: ImageSource::Registry(name.clone()), platform };
     let resolved = base::resolve_tag(farm, true, &name, &wanted).await?;
     let source = Source::Registry { client: Arc::clone(&farm.registry), reference: name.clone() };
-    keep(farm, &source, &resolved, &[name.clone()], &counter.pulling()).await?;
+    keep(farm, &source, &resolved, std::slice::from_ref(&name), &counter.pulling()).await?;
     images::inspect(farm, &name.familiar()).await
 }
 

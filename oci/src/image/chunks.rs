@@ -106,13 +106,12 @@ impl Worker {
 
     fn gzip(&mut self, level: u8, chunk: &[u8]) -> io::Result<Vec<u8>> {
         let known = self.gzip.take().filter(|(known, _)| *known == level);
-        let (_, compressor) = match known {
-            Some(known) => self.gzip.insert(known),
-            None => {
-                let checked = CompressionLvl::new(i32::from(level))
-                    .map_err(|_| io::Error::other(format!("gzip has no level {level}")))?;
-                self.gzip.insert((level, Compressor::new(checked)))
-            }
+        let (_, compressor) = if let Some(known) = known {
+            self.gzip.insert(known)
+        } else {
+            let checked = CompressionLvl::new(i32::from(level))
+                .map_err(|_| io::Error::other(format!("gzip has no level {level}")))?;
+            self.gzip.insert((level, Compressor::new(checked)))
         };
         let mut member = vec![0; compressor.gzip_compress_bound(chunk.len())];
         let length = compressor.gzip_compress(chunk, &mut member).map_err(io::Error::other)?;

@@ -178,7 +178,7 @@ impl<'a> Upload<'a> {
         }
         let (offset, end) = (session.offset, session.offset + length);
         let place = self.place;
-        let http = place.client.uploader(&place.endpoint).map_err(as_fault)?;
+        let http = place.client.uploader(&place.endpoint).map_err(|error| as_fault(&error))?;
         let url = session.location.clone();
         let patch = |_: &str| {
             http.patch(url.clone())
@@ -203,7 +203,7 @@ impl<'a> Upload<'a> {
     async fn commit(&self, session: &Session, source: &Source, meter: &Arc<Meter>) -> Result<Step, Failure> {
         let (offset, left) = (session.offset, self.blob.size - session.offset);
         let place = self.place;
-        let http = place.client.uploader(&place.endpoint).map_err(as_fault)?;
+        let http = place.client.uploader(&place.endpoint).map_err(|error| as_fault(&error))?;
         let url = with_digest(&session.location, self.blob.digest);
         let put = |_: &str| {
             let put = http.put(url.clone()).header(CONTENT_TYPE, OCTETS).header(CONTENT_LENGTH, left);
@@ -301,8 +301,7 @@ fn with_digest(location: &Url, digest: OciDigest) -> Url {
     url
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it takes what `map_err` gives")]
-fn as_fault(error: Error) -> Failure {
+fn as_fault(error: &Error) -> Failure {
     (Fault::Protocol(error.to_string()), None)
 }
 

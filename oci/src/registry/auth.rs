@@ -140,8 +140,11 @@ impl Client {
         }
         let service = parameter("service").unwrap_or_default();
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        let each = scopes.iter().fold(String::new(), |each, scope| each + "&scope=" + &encode(scope));
-        let query = format!("service={}{each}", encode(service));
+        let mut query = format!("service={}", encode(service));
+        for scope in scopes {
+            query.push_str("&scope=");
+            query.push_str(&encode(scope));
+        }
         let http = self.http(endpoint);
         let request = match credential {
             Some(Credential::IdentityToken(token)) => {

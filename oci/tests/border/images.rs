@@ -1,5 +1,6 @@
 //! Images as other tools read them.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -162,8 +163,10 @@ fn archives_are_loaded_as_the_same_image() {
 fn layers_of_many_chunks_are_read_by_other_tools_whatever_packed_them() {
     let scene = Scene::new();
     let (mut image, _) = sample(&scene);
-    let noise: String =
-        (0..900_000_u32).map(|number| format!("{:x}", number.wrapping_mul(2_654_435_761))).collect();
+    let noise = (0..900_000_u32).fold(String::new(), |mut noise, number| {
+        write!(noise, "{:x}", number.wrapping_mul(2_654_435_761)).unwrap();
+        noise
+    });
     let layer = scene.layer(&Tar::default().file("noise", &noise).done(), &Tree::empty()).unwrap();
     image.layers.push(ImageLayer::Built(layer.layer_ref()));
     image.history.truncate(2);

@@ -81,9 +81,8 @@ pub(crate) fn login(arguments: LoginArguments) -> Result<(), Failure> {
 pub(crate) fn logout(arguments: LogoutArguments) -> Result<(), Failure> {
     let registry = arguments.registry.unwrap_or_else(|| HUB.to_owned());
     let settings = parts::registries(&config::load(arguments.config.as_deref())?);
-    let found = crate::block_on(async {
-        login::logout(settings, &registry).await.map_err(|error| failed(&error))
-    })?;
+    let found =
+        crate::block_on(async { login::logout(settings, &registry).await.map_err(|error| failed(&error)) })?;
     progress::complain(&if found {
         format!("logged out of {registry}")
     } else {
@@ -119,7 +118,8 @@ fn ask(question: &str, echo: Echo) -> Result<String, Failure> {
         return Err(Failure::usage("there is no terminal to ask for name and password")
             .with_hint(Some("use `--username NAME --password-stdin`")));
     }
-    let unreadable = |error: std::io::Error| Failure::environment(format!("cannot read the terminal: {error}"));
+    let unreadable =
+        |error: std::io::Error| Failure::environment(format!("cannot read the terminal: {error}"));
     let before = tcgetattr(&stdin).map_err(|error| unreadable(error.into()))?;
     if echo == Echo::Off {
         let mut silent = before.clone();

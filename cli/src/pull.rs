@@ -25,9 +25,12 @@ pub(crate) struct Arguments {
 
 /// Pulls, and prints the name.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let name = arguments.name.parse().map_err(|error| Failure::usage(format!("`{}`: {error}", arguments.name)))?;
+    let name =
+        arguments.name.parse().map_err(|error| Failure::usage(format!("`{}`: {error}", arguments.name)))?;
     let platform = match &arguments.platform {
-        Some(text) => text.parse().map_err(|error| Failure::usage(format!("`--platform {text}`: {error}")))?,
+        Some(text) => {
+            text.parse().map_err(|error| Failure::usage(format!("`--platform {text}`: {error}")))?
+        }
         None => Platform::host(),
     };
     let request = Request::Pull(Box::new(PullRequest { name, platform }));

@@ -66,7 +66,9 @@ async fn write(options: &Options, request: Request, out: &mut dyn Write) -> Resu
             Some(Reply::Done) => return out.flush().map_err(failed),
             Some(Reply::Refused(refusal)) => return Err(Failure::refused(&refusal)),
             Some(_) => return Err(Failure::unexpected()),
-            None => return Err(Failure::environment("the coordinator went away while the archive was written")),
+            None => {
+                return Err(Failure::environment("the coordinator went away while the archive was written"));
+            }
         }
     }
 }

@@ -54,7 +54,9 @@ pub(crate) async fn follow(client: &Client, request: Request) -> Result<Reply, F
             }
             Some(Reply::Moved(_)) => {}
             Some(last) => break last,
-            None => return Err(Failure::environment("the coordinator went away in the middle of the transfer")),
+            None => {
+                return Err(Failure::environment("the coordinator went away in the middle of the transfer"));
+            }
         }
     };
     if shown {

@@ -58,8 +58,10 @@ impl Client {
         let sending = async {
             let mut piece = vec![0; PIECE];
             loop {
-                let read = reader.read(&mut piece).await.map_err(Error::io("read", Path::new("the archive")))?;
-                let part = if read == 0 { OutputPart::Done } else { OutputPart::Bytes(piece[..read].to_vec()) };
+                let read =
+                    reader.read(&mut piece).await.map_err(Error::io("read", Path::new("the archive")))?;
+                let part =
+                    if read == 0 { OutputPart::Done } else { OutputPart::Bytes(piece[..read].to_vec()) };
                 sender.send(&part).await?;
                 if read == 0 {
                     sender.finish()?;

@@ -114,14 +114,17 @@ impl Outputs<'_> {
                 let clamp = epoch.map(|epoch| Mtime(epoch.saturating_mul(NANOS)));
                 Content::Filesystem { tree: self.finished.merged.clone(), clamp }
             }
-            (Form::OciArchive, Some(image)) => Content::Layout { image: Arc::clone(image), names: names.into() },
+            (Form::OciArchive, Some(image)) => {
+                Content::Layout { image: Arc::clone(image), names: names.into() }
+            }
             (Form::DockerArchive, Some(image)) => {
                 Content::Docker { image: Arc::clone(image), names: names.into() }
             }
             (Form::Registry, Some(image)) => {
                 let mut sent = 0;
                 for name in names {
-                    sent += transfer::push::push(self.farm, image, name, &transfer::unheard()).await?.uploaded.1;
+                    sent +=
+                        transfer::push::push(self.farm, image, name, &transfer::unheard()).await?.uploaded.1;
                 }
                 return Ok(sent);
             }

@@ -151,10 +151,8 @@ impl Session {
 
     /// Tells of an image that was put together.
     pub(crate) async fn exported(&self, image: ExportedImage) -> Result<(), Error> {
-        match self.answer(Ask::Exported(image), Some(SHORT)).await? {
-            Answer::Noted => Ok(()),
-            other => Err(unexpected("exported", &other)),
-        }
+        let answer = self.answer(Ask::Exported(image), Some(SHORT)).await?;
+        if answer == Answer::Noted { Ok(()) } else { Err(unexpected("exported", &answer)) }
     }
 
     /// Puts a question, and leaves what follows to the caller.

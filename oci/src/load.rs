@@ -125,7 +125,7 @@ impl<'a> Archive<'a> {
             let Some(next) = self.links.get(&path) else { break };
             path.clone_from(next);
         }
-        let path = farm_tree::path::text(&path).into_owned();
+        let path = farm_tree::path::text(&path);
         Err(malformed(format!("it has no `{path}`, which its manifest names")))
     }
 
@@ -274,7 +274,7 @@ fn stopped(stop: Stop) -> Error {
         Stop::Io(source) => Error::Stream { archive: WHAT.to_owned(), source },
         Stop::Fault(path, fault) => Error::Archive {
             archive: WHAT.to_owned(),
-            entry: farm_tree::path::text(&path).into_owned(),
+            entry: farm_tree::path::text(&path),
             fault,
         },
     }

@@ -18,7 +18,8 @@ pub(super) fn write(
 ) -> Result<(), Failure> {
     let failed =
         |error: std::io::Error| Failure::environment(format!("cannot write `{}`: {error}", path.display()));
-    let mut text = serde_json::to_string_pretty(&document(build, id, image, names)).map_err(|error| failed(error.into()))?;
+    let mut text = serde_json::to_string_pretty(&document(build, id, image, names))
+        .map_err(|error| failed(error.into()))?;
     text.push('\n');
     let mut making = path.as_os_str().to_owned();
     making.push(format!(".{}.partial", std::process::id()));

@@ -198,7 +198,8 @@ impl Kind {
     }
 }
 
-const FIELDS: &str = "type, dest, name, push, tar, compression, compression-level, rewrite-timestamp and source-date-epoch";
+const FIELDS: &str =
+    "type, dest, name, push, tar, compression, compression-level, rewrite-timestamp and source-date-epoch";
 
 fn kind_of(text: &str) -> Result<Kind, String> {
     match text {
@@ -230,7 +231,9 @@ pub(crate) fn check_level(compression: Compression, level: Option<u8>) -> Result
         Compression::Zstd => ("zstd", 22),
     };
     match level {
-        Some(level) if level > highest => Err(format!("`compression-level={level}`: {name} has levels from 0 to {highest}")),
+        Some(level) if level > highest => {
+            Err(format!("`compression-level={level}`: {name} has levels from 0 to {highest}"))
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -240,7 +243,9 @@ pub(crate) fn compression_of(text: &str) -> Result<Compression, String> {
         "gzip" => Ok(Compression::Gzip),
         "zstd" => Ok(Compression::Zstd),
         "uncompressed" => Ok(Compression::Uncompressed),
-        other => Err(format!("compression `{other}` is not supported; there are gzip, zstd and uncompressed")),
+        other => {
+            Err(format!("compression `{other}` is not supported; there are gzip, zstd and uncompressed"))
+        }
     }
 }
 

@@ -36,8 +36,7 @@ pub(super) fn read(
         let (id, socket) = specs::ssh(text)?;
         answers.agents.insert(id, socket);
     }
-    let mut names: Vec<Reference> =
-        arguments.tags.iter().map(|text| name(text)).collect::<Result<_, _>>()?;
+    let mut names: Vec<Reference> = arguments.tags.iter().map(|text| name(text)).collect::<Result<_, _>>()?;
     for name in output::names(&outputs) {
         if !names.contains(&name) {
             names.push(name);
@@ -66,7 +65,8 @@ pub(super) fn read(
         pull: arguments.pull,
         names,
         outputs: outputs.into_iter().map(|output| output.wanted).collect(),
-        wants_image_id: !arguments.plan && (quiet(arguments) || arguments.iidfile.is_some() || arguments.metadata_file.is_some()),
+        wants_image_id: !arguments.plan
+            && (quiet(arguments) || arguments.iidfile.is_some() || arguments.metadata_file.is_some()),
         dockerfile: Vec::new(),
         dockerfile_name: String::new(),
     };

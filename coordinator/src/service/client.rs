@@ -122,9 +122,7 @@ async fn reply(service: &Service, request: Request) -> Result<Reply, Error> {
         | Request::Pull(_)
         | Request::Save(_)
         | Request::Load
-        | Request::Stop(_) => {
-            Err(Error::NotAllowed("the request has no single reply".to_owned()))
-        }
+        | Request::Stop(_) => Err(Error::NotAllowed("the request has no single reply".to_owned())),
     }
 }
 

@@ -1,9 +1,9 @@
 //! Images of the farm get a name in a registry.
 
 use farm_model::Reference;
+use farm_oci::Assembled;
 use farm_oci::image::Timestamps;
 use farm_oci::push::{OnProgress, PushOptions, Pushed, Pusher};
-use farm_oci::Assembled;
 use farm_proto::client::Reply;
 use farm_proto::transfer::{PushRequest, PushedImage};
 

@@ -147,6 +147,9 @@ impl Replies {
             | Reply::Output { .. }
             | Reply::Exited(_)
             | Reply::Status(_)
+            | Reply::Moved(_)
+            | Reply::Pushed(_)
+            | Reply::Loaded(_)
             | Reply::Done
             | Reply::Refused(_)) => panic!("{other:?}"),
         }

@@ -272,11 +272,9 @@ fn malformed(reason: String) -> Error {
 fn stopped(stop: Stop) -> Error {
     match stop {
         Stop::Io(source) => Error::Stream { archive: WHAT.to_owned(), source },
-        Stop::Fault(path, fault) => Error::Archive {
-            archive: WHAT.to_owned(),
-            entry: farm_tree::path::text(&path),
-            fault,
-        },
+        Stop::Fault(path, fault) => {
+            Error::Archive { archive: WHAT.to_owned(), entry: farm_tree::path::text(&path), fault }
+        }
     }
 }
 

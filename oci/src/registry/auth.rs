@@ -1,6 +1,7 @@
 //! Answers to `401`: Basic, and Docker's token protocol ("Token Authentication Specification" of distribution).
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -47,9 +48,19 @@ pub(super) enum Proof {
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
     known: BTreeMap<(String, String, Access), HeaderValue>,
+    /// When the credentials were written that they were had for.
+    of: Option<SystemTime>,
 }
 
 impl Tokens {
+    /// Forgets everything when the credentials were written at another time: somebody else may have logged in.
+    pub(super) fn renew(&mut self, of: Option<SystemTime>) {
+        if self.of != of {
+            self.of = of;
+            self.known.clear();
+        }
+    }
+
     pub(super) fn cached(&self, endpoint: &str, repository: &str, access: &Access) -> Option<HeaderValue> {
         self.known.get(&(endpoint.to_owned(), repository.to_owned(), access.clone())).cloned()
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -78,6 +78,14 @@ const MAX_HELPER_ANSWER: u64 = 1 << 20;
 impl Credentials {
     pub(super) fn new(path: Option<PathBuf>) -> Self {
         Self::File(path)
+    }
+
+    /// When they were last written, where that can be known.
+    pub(super) async fn written(&self) -> Option<SystemTime> {
+        match self {
+            Self::File(Some(path)) => tokio::fs::metadata(path).await.ok()?.modified().ok(),
+            Self::File(None) | Self::Given(_) => None,
+        }
     }
 
     /// The credential for `registry`, none when nobody logged in.

@@ -178,7 +178,12 @@ impl Client {
     ) -> Result<Response, Failure> {
         let plain = |fault| (fault, None);
         let base = self.base(endpoint).await.map_err(plain)?;
-        let mut authorization = self.tokens.lock().await.cached(&endpoint.name, repository, access);
+        let written = self.credentials.written().await;
+        let mut authorization = {
+            let mut tokens = self.tokens.lock().await;
+            tokens.renew(written);
+            tokens.cached(&endpoint.name, repository, access)
+        };
         let mut proof = None;
         loop {
             let (client, request) = request(&base).header(USER_AGENT, agent()).build_split();

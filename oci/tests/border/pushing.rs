@@ -53,8 +53,18 @@ async fn push_with(
     reference: &str,
     options: &PushOptions,
 ) -> Result<Pushed, Error> {
-    let (client, on_progress) = (Client::new(config).unwrap(), quiet());
-    let pusher = Pusher { client: &client, store: &scene.store, options, on_progress: &on_progress };
+    push_by(scene, &Client::new(config).unwrap(), image, reference, options).await
+}
+
+async fn push_by(
+    scene: &Scene,
+    client: &Client,
+    image: &Assembled,
+    reference: &str,
+    options: &PushOptions,
+) -> Result<Pushed, Error> {
+    let on_progress = quiet();
+    let pusher = Pusher { client, store: &scene.store, options, on_progress: &on_progress };
     let reference: Reference = reference.parse().unwrap();
     pusher.push(image, &reference).await
 }
@@ -138,10 +148,12 @@ async fn a_registry_with_tls_and_passwords_takes_only_the_right_one() {
     login(logged_in(), &registry.address, "me", "secret").await.unwrap();
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
-    push_with(&scene, logged_in(), &image, &name, &options).await.unwrap();
+    let client = Client::new(logged_in()).unwrap();
+    push_by(&scene, &client, &image, &name, &options).await.unwrap();
     assert!(logout(logged_in(), &registry.address).await.unwrap());
     assert!(!logout(logged_in(), &registry.address).await.unwrap());
-    push_with(&scene, logged_in(), &image, &name, &options).await.unwrap_err();
+    // Who has logged out is forgotten by whoever runs on as well.
+    push_by(&scene, &client, &image, &name, &options).await.unwrap_err();
 }
 
 #[tokio::test(flavor = "multi_thread")]

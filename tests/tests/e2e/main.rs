@@ -22,3 +22,4 @@ mod secrets;
 mod sharing;
 mod standard_input;
 mod traces;
+mod transfers;

@@ -111,6 +111,8 @@ impl Store {
                 Bytes::Elsewhere if self.tree(&digest)?.is_none() => return Err(Error::MissingTree(digest)),
                 Bytes::Here | Bytes::Elsewhere => {}
             }
+            // A layer that another machine made is never opened here, and was used all the same.
+            self.layer_used(&digest)?;
         }
         let key = step_key(record.scope, record.step);
         let mut row = value();

@@ -106,6 +106,7 @@ impl Store {
             self.entries(tree.root.record.digest)?;
             let (key, row) = tree_row(&layer.digest, tree);
             self.core.database.put(Table::Trees, &key, &row)?;
+            self.core.touched.came(&layer.digest);
         }
         Ok(layer)
     }

@@ -88,6 +88,20 @@ impl Touched {
         }
     }
 
+    /// Notes a layer whose tree has just been kept. A prune may have heard of the layer before and found no tree; from here
+    /// on whoever looks relies on what the tree needs.
+    pub(crate) fn came(&self, layer: &LayerDigest) {
+        if self.watchers.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut state = self.lock();
+        let now = state.now;
+        state.looks.insert((Thing::Layer, part(layer.as_bytes())), now);
+        if let Sweep::Running(late) = &mut state.sweep {
+            late.push(*layer);
+        }
+    }
+
     /// Whether any work is under way, or a prune.
     pub(crate) fn is_working(&self) -> bool {
         self.watchers.load(Ordering::Acquire) > 0
@@ -204,6 +218,8 @@ mod tests {
         touched.touch(Thing::Layer, &[1; 32]);
         assert_eq!(touched.lock().take_late(), [LayerDigest([1; 32])]);
         assert_eq!(touched.lock().take_late(), []);
+        touched.came(&LayerDigest([1; 32]));
+        assert_eq!(touched.lock().take_late(), [LayerDigest([1; 32])], "now it has a tree");
         touched.end_sweep();
         assert!(touched.lock().looks.is_empty());
     }

@@ -3,6 +3,8 @@
 //! The binary, the base images and the registry that serves them are handed in by the environment, as `scripts/test` sets it:
 //! `FARM_BIN`, `FARM_BASES`, `FARM_REGISTRY`, `FARM_CONFIG`.
 
+mod handed_in;
+
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -17,6 +19,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub use handed_in::{base_files, base_layout, binary};
 
 use crate::filesystem::Filesystem;
 use crate::image::Image;
@@ -460,28 +464,6 @@ impl Outcome {
     pub fn archive(&self) -> Option<&Path> {
         self.archive.as_deref()
     }
-}
-
-/// The binary under test.
-pub fn binary() -> PathBuf {
-    if let Some(path) = env::var_os("FARM_BIN") {
-        return path.into();
-    }
-    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| OsString::from("target"));
-    Path::new(&target).join("release/farm")
-}
-
-/// The OCI layout of a base image by its name, as `bases/make` makes it.
-pub fn base_layout(name: &str) -> PathBuf {
-    let bases = env::var_os("FARM_BASES").unwrap_or_else(|| {
-        panic!("FARM_BASES is not set: the end-to-end tests need the base images and the registry that `scripts/test` prepares")
-    });
-    Path::new(&bases).join(name)
-}
-
-/// The root file system of a base image; none is the empty one.
-pub fn base_files(name: Option<&str>) -> Result<Filesystem, String> {
-    name.map_or_else(|| Ok(Filesystem::default()), |name| Image::open(&base_layout(name))?.flatten())
 }
 
 /// How often a line of the log contains all of these words.

@@ -30,11 +30,12 @@ pub(super) async fn build(
         Err(error) => return refuse(&error, &mut sender).await,
     };
     let mut client = running.client();
-    tokio::select! {
-        () = want(&running, 0, sender, receiver) => {}
-        // The client has come back over another connection, which stands for it from now on.
-        Ok(()) = client.changed() => running.wants.leave(),
-    }
+    let replaced = async move {
+        if client.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    want(&running, 0, sender, receiver, replaced).await;
 }
 
 /// A log is asked for.
@@ -50,7 +51,7 @@ pub(super) async fn attach(
     match (service.farm.builds.running(build), interest) {
         (Some(running), Interest::Want) => {
             running.wants.join();
-            want(&running, from, sender, receiver).await;
+            want(&running, from, sender, receiver, std::future::pending()).await;
         }
         (Some(running), Interest::Watch) => {
             let gone = sender.stopped();
@@ -64,13 +65,20 @@ pub(super) async fn attach(
     }
 }
 
-/// Sends the log to somebody for whom the build goes on.
-async fn want(running: &Running, from: u64, mut sender: Sender, mut receiver: Receiver) {
+/// Sends the log to somebody for whom the build goes on, until another connection stands for them.
+async fn want(
+    running: &Running,
+    from: u64,
+    mut sender: Sender,
+    mut receiver: Receiver,
+    replaced: impl Future<Output = ()>,
+) {
     let sending = send_log(&running.log, from, &mut sender);
     tokio::pin!(sending);
     let departure = tokio::select! {
         sent = &mut sending => Departure::of(&sent),
         departure = departure(&mut receiver) => departure,
+        () = replaced => Departure::Over,
     };
     match departure {
         Departure::Left => {

@@ -105,10 +105,12 @@ impl<'a> Sweep<'a> {
     /// Takes the directories and the trees of doomed layers.
     fn drop_layers(&mut self) -> Result<(), Error> {
         let mut emptied = Vec::new();
-        for victim in &self.victims {
+        for victim in self.victims.clone() {
             if let Victim::Layer(number) = victim {
-                let layer = &self.survey.layers[*number];
-                if !(self.in_use)(InUse::Layer(&layer.digest)) {
+                let layer = &self.survey.layers[number];
+                if (self.in_use)(InUse::Layer(&layer.digest)) {
+                    self.spare(layer)?;
+                } else {
                     emptied.push(self.rescue(layer)?);
                 }
             }
@@ -168,7 +170,8 @@ impl<'a> Sweep<'a> {
                 || state.is_touched(Thing::Layer, digest)
                 || emptied.left.iter().any(is_needed)
             {
-                return Ok(());
+                drop(state);
+                return self.spare(layer);
             }
             let mut batch = core.database.batch();
             batch.delete(Table::Directories, digest);
@@ -184,6 +187,14 @@ impl<'a> Sweep<'a> {
         self.store.throw_away(&core.layout.layer(&layer.digest))?;
         self.freed.add_many(Class::Cache, 1, emptied.bytes);
         Ok(())
+    }
+
+    /// Keeps a layer that was to go: its directory stays, so the next prune must be able to tell what lies in it.
+    fn spare(&mut self, layer: &LayerUse) -> Result<(), Error> {
+        match &layer.tree {
+            Some(tree) => self.marks.mark(self.store, tree, Need::Records, &mut |_| {}),
+            None => Ok(()),
+        }
     }
 
     fn sweep_records(&mut self) -> Result<(), Error> {

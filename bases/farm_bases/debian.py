@@ -1,4 +1,4 @@
-"""The `debian` base and the `golang` base on top of it, both by mmdebstrap."""
+"""How a base is made from Debian packages: by mmdebstrap, and as a layer on top of the `debian` base."""
 
 import os
 import shutil
@@ -8,7 +8,6 @@ from . import host
 from .layout import EPOCH, difference, tar_of
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-GO_VERSION = "1.19"
 # What a slim image has no use for.
 DROPPED = ("usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "var/lib/apt/lists", "var/cache/apt", "var/log")
 
@@ -21,27 +20,9 @@ def debian_config():
     return {"Env": [f"PATH={PATH}"], "Cmd": ["bash"]}
 
 
-def golang_layer(work, lower):
-    """Go's packages as a layer on top of the debian base, so that the two share what they have in common."""
-    upper = bootstrap(work, "golang", ["ca-certificates", f"golang-{GO_VERSION}-go"], go_directories)
-    return difference(lower, upper)
-
-
-def go_directories(root):
-    # The places where people expect Go to be: /usr/local/go and an open GOPATH.
-    (root / "usr/local/go").symlink_to(f"/usr/lib/go-{GO_VERSION}")
-    for tool in ("go", "gofmt"):
-        (root / f"usr/local/bin/{tool}").symlink_to(f"/usr/lib/go-{GO_VERSION}/bin/{tool}")
-    for directory in ("go", "go/bin", "go/src"):
-        (root / directory).mkdir(mode=0o777)
-        (root / directory).chmod(0o777)
-
-
-def golang_config():
-    env = [f"PATH=/go/bin:/usr/local/go/bin:{PATH}", f"GOLANG_VERSION={GO_VERSION}", "GOPATH=/go",
-           # There is no C compiler inside, and a module that is not vendored cannot be had everywhere.
-           "GOTOOLCHAIN=local", "CGO_ENABLED=0"]
-    return {"Env": env, "Cmd": ["bash"], "WorkingDir": "/go"}
+def layer_above(work, lower, name, packages, finish):
+    """A Debian with `packages` as a layer on top of the debian base, so that the two share what they have in common."""
+    return difference(lower, bootstrap(work, name, ["ca-certificates", *packages], finish))
 
 
 def bootstrap(work, name, packages, finish):

@@ -1,13 +1,22 @@
-//! The `farm` binary under measurement, with a state directory that nobody else uses.
+//! The `farm` binary under measurement, with a state directory and a daemon that nobody else uses.
+//!
+//! The first build starts the daemon; what is measured finds it running, unless it is about just that. It is stopped when
+//! the farm is dropped.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
 
 use crate::Error;
 use crate::progress::{self, End, Step};
+
+/// How long a daemon may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Which binary, and where its states live.
 #[derive(Clone, Debug)]
@@ -19,7 +28,7 @@ pub struct Binary {
     pub scratch: PathBuf,
 }
 
-/// A farm with a store of its own.
+/// A farm with a store and a daemon of its own.
 #[derive(Debug)]
 pub struct Farm {
     program: PathBuf,
@@ -31,7 +40,7 @@ pub struct Farm {
 pub struct Run {
     /// From starting the process to its end.
     pub wall: Duration,
-    /// User and system time of the process and of all that it waited for; the kernel counts in ticks of 10 ms.
+    /// User and system time of the client, the daemon and all that they waited for; the kernel counts in ticks of 10 ms.
     pub cpu: Duration,
     /// What it said about its steps.
     pub steps: Vec<Step>,
@@ -67,9 +76,12 @@ impl Farm {
     pub fn build(&self, context: &Path, arguments: &[&str]) -> Result<Run, Error> {
         let mut command = self.command(context, arguments);
         command.stdin(Stdio::null());
-        let (before, started) = (waited_for(), Instant::now());
+        let daemon = self.daemon();
+        let (before, started) = (waited_for() + spent_by(daemon), Instant::now());
         let output = command.output().map_err(Error::file("start", &self.program))?;
-        let (wall, cpu) = (started.elapsed(), waited_for().saturating_sub(before));
+        let wall = started.elapsed();
+        // Of a daemon that was only started now everything counts.
+        let cpu = (waited_for() + spent_by(self.daemon())).saturating_sub(before);
         let text = expect_success(&command, &output)?;
         Ok(Run { wall, cpu, steps: progress::steps(&text) })
     }
@@ -86,7 +98,8 @@ impl Farm {
         expect_success(&command, &output).map(drop)
     }
 
-    /// Starts a build and kills it once so many steps are done.
+    /// Starts a build and kills the daemon under it once so many steps are done; the client is killed first, or it would
+    /// start another daemon and go on.
     pub fn build_and_kill(&self, context: &Path, arguments: &[&str], after: usize) -> Result<Killed, Error> {
         let mut command = self.command(context, arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -96,7 +109,37 @@ impl Farm {
         let killed = child.kill();
         child.wait().map_err(Error::file("wait for", &self.program))?;
         killed.map_err(Error::file("kill", &self.program))?;
+        if let Some(daemon) = self.daemon() {
+            rustix::process::kill_process(daemon, Signal::KILL)
+                .map_err(|error| Error::file("kill the daemon of", &self.program)(error.into()))?;
+            await_end(daemon);
+        }
         Ok(end)
+    }
+
+    /// Stops the daemon; the next build starts another. Nothing happens when none runs.
+    pub fn stop(&self) -> Result<(), Error> {
+        let Some(daemon) = self.daemon() else { return Ok(()) };
+        let mut command = self.plain(&["daemon", "stop"]);
+        let output = command.output().map_err(Error::file("start", &self.program))?;
+        expect_success(&command, &output)?;
+        await_end(daemon);
+        Ok(())
+    }
+
+    /// Bytes of memory that the daemon occupies; none when none runs.
+    pub fn memory(&self) -> Option<u64> {
+        let status = fs::read_to_string(process(self.daemon()?, "status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+    }
+
+    /// The process that serves this farm, while there is one.
+    fn daemon(&self) -> Option<Pid> {
+        let text = fs::read_to_string(self.path("run/daemon/endpoint")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("pid = "))?;
+        let pid = Pid::from_raw(line.trim().parse().ok()?)?;
+        process(pid, "stat").exists().then_some(pid)
     }
 
     /// Mounts of this farm that exist now.
@@ -114,11 +157,15 @@ impl Farm {
     }
 
     fn command(&self, context: &Path, arguments: &[&str]) -> Command {
+        let mut command = self.plain(&["build", "--progress", "plain"]);
+        command.args(arguments).arg(context);
+        command
+    }
+
+    fn plain(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command
-            .args(["build", "--progress", "plain"])
-            .args(arguments)
-            .arg(context)
+            .args(words)
             .env("FARM_STATE_DIR", self.path("state"))
             .env("FARM_RUNTIME_DIR", self.path("run"))
             .env_remove("SOURCE_DATE_EPOCH")
@@ -128,20 +175,28 @@ impl Farm {
     }
 }
 
+impl Drop for Farm {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            crate::report::complain(&error);
+        }
+    }
+}
+
 impl Run {
     /// How long each step ran that did run, by farm's own clock.
     pub fn ran(&self) -> impl Iterator<Item = Duration> {
         self.steps.iter().filter_map(|step| match step.end {
-            End::Done(took) => Some(took),
+            End::Done { took, .. } => Some(took),
             End::Cached | End::Unknown => None,
         })
     }
 
-    /// How long the last step whose title contains `word` ran.
-    pub fn step(&self, word: &str) -> Option<Duration> {
+    /// How long the last step whose title contains `word` took after its command had ended.
+    pub fn commit(&self, word: &str) -> Option<Duration> {
         let step = self.steps.iter().rev().find(|step| step.title.contains(word))?;
         match step.end {
-            End::Done(took) => Some(took),
+            End::Done { took, command } => Some(took.saturating_sub(command?)),
             End::Cached | End::Unknown => None,
         }
     }
@@ -172,13 +227,36 @@ fn kill_after(child: &mut Child, steps: usize) -> Killed {
     if done.take(steps).count() == steps { Killed::InTheMiddle } else { Killed::TooLate }
 }
 
+/// A file that the kernel shows about a process.
+fn process(pid: Pid, name: &str) -> PathBuf {
+    Path::new("/proc").join(pid.to_string()).join(name)
+}
+
+/// Waits until a process that was asked to end, or killed, is gone. It is not ours to wait for otherwise.
+fn await_end(pid: Pid) {
+    let started = Instant::now();
+    while process(pid, "stat").exists() && started.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Processor time of children that ended and were waited for.
 fn waited_for() -> Duration {
-    let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The program's name may hold spaces; the fields are counted after its closing parenthesis (see proc(5)).
-    let fields: Vec<_> = text.rsplit(')').next().unwrap_or_default().split_ascii_whitespace().collect();
-    let field = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-    let ticks = field(13) + field(14);
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    ticks(&stat, &[13, 14])
+}
+
+/// Processor time of a process and of what it waited for.
+fn spent_by(pid: Option<Pid>) -> Duration {
+    let stat = pid.and_then(|pid| fs::read_to_string(process(pid, "stat")).ok()).unwrap_or_default();
+    ticks(&stat, &[11, 12, 13, 14])
+}
+
+/// The sum of some fields of a `stat` file, counted after the program's name, which may hold spaces (see proc(5)).
+fn ticks(stat: &str, fields: &[usize]) -> Duration {
+    let words: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace().collect();
+    let field = |index: &usize| words.get(*index).and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
+    let ticks: u64 = fields.iter().map(field).sum();
     Duration::from_millis(ticks.saturating_mul(1000) / rustix::param::clock_ticks_per_second().max(1))
 }
 
@@ -194,11 +272,14 @@ mod tests {
             cpu: Duration::ZERO,
             steps: vec![
                 step("COPY a", End::Cached),
-                step("RUN b", End::Done(Duration::from_millis(5))),
-                step("RUN c", End::Done(Duration::from_millis(7))),
+                step("RUN b", End::Done { took: Duration::from_millis(5), command: None }),
+                step(
+                    "RUN c",
+                    End::Done { took: Duration::from_millis(7), command: Some(Duration::from_millis(4)) },
+                ),
             ],
         };
         assert_eq!((run.cached(), run.ran().count()), (1, 2));
-        assert_eq!((run.step("RUN"), run.step("COPY")), (Some(Duration::from_millis(7)), None));
+        assert_eq!((run.commit("RUN"), run.commit("COPY")), (Some(Duration::from_millis(3)), None));
     }
 }

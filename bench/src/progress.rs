@@ -19,8 +19,13 @@ pub struct Step {
 pub enum End {
     /// An earlier result was used.
     Cached,
-    /// It ran for this long, by farm's own clock.
-    Done(Duration),
+    /// It was done, by farm's own clock.
+    Done {
+        /// From its start to its record.
+        took: Duration,
+        /// Of it, the command of a RUN.
+        command: Option<Duration>,
+    },
     /// Nothing was said about it.
     Unknown,
 }
@@ -46,17 +51,20 @@ pub fn steps(text: &str) -> Vec<Step> {
     steps.into_values().collect()
 }
 
-/// Lines about images, which are no steps.
+/// Lines about images and contexts, which are no steps.
 fn is_border(title: &str) -> bool {
-    ["[resolve] ", "[pull] "].iter().any(|prefix| title.starts_with(prefix))
+    ["[resolve] ", "[pull] ", "[context] "].iter().any(|prefix| title.starts_with(prefix))
 }
 
 fn end(text: &str) -> End {
     if text == "CACHED" {
         return End::Cached;
     }
-    let took = text.strip_prefix("DONE ").and_then(|rest| rest.split(',').next()).and_then(seconds);
-    took.map_or(End::Unknown, End::Done)
+    let Some(rest) = text.strip_prefix("DONE ") else { return End::Unknown };
+    let mut parts = rest.split(", ");
+    let took = parts.next().and_then(seconds);
+    let command = parts.find_map(|part| part.strip_prefix("command ").and_then(seconds));
+    took.map_or(End::Unknown, |took| End::Done { took, command })
 }
 
 /// `1.234s`.
@@ -72,9 +80,15 @@ mod tests {
 
     #[test]
     fn steps_are_read_with_their_ends() {
-        let text = "#1 [resolve] busybox@sha256:00 0.004s\n#2 [0 1/2] RUN a\n#2 said a line\n#3 [0 2/2] RUN b\n#2 DONE 1.012s, 5B\n#3 CACHED\nwarning: nothing\n";
+        let text = "#1 [resolve] busybox@sha256:00 0.004s\n#2 [0 1/2] RUN a\n#2 said a line\n#3 [0 2/2] RUN b\n#2 DONE 1.012s, 5B, command 1.001s\n#3 CACHED\nwarning: nothing\n";
         let expected = [
-            Step { title: "[0 1/2] RUN a".to_owned(), end: End::Done(Duration::from_millis(1012)) },
+            Step {
+                title: "[0 1/2] RUN a".to_owned(),
+                end: End::Done {
+                    took: Duration::from_millis(1012),
+                    command: Some(Duration::from_millis(1001)),
+                },
+            },
             Step { title: "[0 2/2] RUN b".to_owned(), end: End::Cached },
         ];
         assert_eq!(steps(text), expected);

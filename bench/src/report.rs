@@ -53,6 +53,8 @@ pub enum Quantity {
     Ratio(f64),
     /// How many.
     Count(u64),
+    /// How much memory.
+    Bytes(u64),
 }
 
 /// The state of the machine at one moment.
@@ -119,6 +121,7 @@ impl Figure {
             Quantity::Time(time) => ("ms", json!(time.as_secs_f64() * 1e3)),
             Quantity::Ratio(ratio) => ("ratio", json!(ratio)),
             Quantity::Count(count) => ("count", json!(count)),
+            Quantity::Bytes(bytes) => ("bytes", json!(bytes)),
         };
         json!({ "name": self.name, "value": value, "unit": unit })
     }
@@ -130,6 +133,7 @@ impl std::fmt::Display for Quantity {
             Self::Time(time) => write!(formatter, "{:>10} ms", millis(*time)),
             Self::Ratio(ratio) => write!(formatter, "{ratio:>10.2} x "),
             Self::Count(count) => write!(formatter, "{count:>10}   "),
+            Self::Bytes(bytes) => write!(formatter, "{:>10} MB", bytes / 1_000_000),
         }
     }
 }

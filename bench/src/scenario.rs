@@ -31,6 +31,9 @@ pub const DEFAULT: [Workload; 9] = [
     Workload::M9,
 ];
 
+/// How long a daemon has nothing to do before it counts as idle.
+const IDLE: Duration = Duration::from_secs(25);
+
 /// How to measure.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -162,6 +165,12 @@ fn median_of(
 ) -> Result<Option<Duration>, Error> {
     let samples = (0..count).map(|_| measure()).collect::<Result<Samples, _>>()?;
     Ok(samples.median())
+}
+
+/// What the daemon occupies when it has had nothing to do for a while.
+fn idle(farm: &Farm) -> Option<Quantity> {
+    std::thread::sleep(IDLE);
+    farm.memory().map(Quantity::Bytes)
 }
 
 /// How many steps of the last run were answered from the cache.

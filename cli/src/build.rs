@@ -1,58 +1,63 @@
-//! `farm build`: from the command line to a request, and from a result to its outputs.
+//! `farm build`: from the command line to a request, and from its end to an exit code.
 //!
-//! Coordinator, worker and client run in this process, over the messages that they will exchange over a network.
+//! The build itself is the coordinator's. This process reads the context, holds the secrets, writes the outputs and shows
+//! what happens.
 
 mod arguments;
-mod diagnosis;
-mod export;
-mod local;
-mod output;
+mod detach;
+mod metadata;
+pub(crate) mod output;
 mod request;
-mod session;
 mod specs;
 mod standard_input;
 
-use std::io::Write as _;
+use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
 
-use farm_model::{BuildEvent, OciDigest};
-use tokio::sync::mpsc;
+use farm_client::Answers;
+use farm_model::event::Ending;
+use farm_model::{BuildId, OciDigest, Recorded};
+use farm_proto::client::BuildRequest;
+use tokio::sync::oneshot;
 
 pub(crate) use arguments::Arguments;
 
-use crate::build::output::Output;
-use crate::config::{self, Config};
+use crate::build::detach::Standing;
+use crate::connection::{self, Options};
 use crate::failure::Failure;
 use crate::interrupt::{Interrupts, StopFlag};
-use crate::progress::{Mode, Plain};
-use crate::{paths, progress};
+use crate::progress::{self, Mode, Progress};
+use crate::{show, why};
 
-/// How many events may wait to be shown.
-const EVENTS: usize = 1024;
-
-/// How long threads that nobody waits for may go on after an end was asked for. What they leave half done in the state
-/// directory is swept at the next start.
+/// How long threads that nobody waits for may go on after an end was asked for.
 const PARTING: Duration = Duration::from_secs(2);
+/// One that speaks to the coordinator, one that shows; reading and writing of files have threads of their own.
+const THREADS: usize = 2;
 
 /// Runs the command.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    paths::require_root()?;
-    let config = config::load(arguments.config.as_deref())?;
-    let outputs = arguments.outputs.iter().map(|text| output::parse(text)).collect::<Result<Vec<_>, _>>()?;
-    output::check(&outputs, arguments.iidfile.as_deref())?;
-    let tags = tags(&arguments)?;
-    let mode = if arguments.quiet { Mode::Quiet } else { arguments.progress };
-    if !tags.is_empty() && outputs.is_empty() && mode == Mode::Plain {
-        progress::complain(
-            "warning: `--tag` names nothing without `--output`; the result is kept as cache only",
-        );
-    }
+    output::check(&arguments)?;
+    let standing = match detach::standing(&arguments)? {
+        Standing::Launched => return Ok(()),
+        here @ (Standing::Attached | Standing::Detached(_)) => here,
+    };
+    let build = match &standing {
+        Standing::Detached(build) => *build,
+        Standing::Attached | Standing::Launched => draw()?,
+    };
+    let mode = match (&standing, arguments.quiet, arguments.progress) {
+        (Standing::Detached(_), _, _) | (_, true, _) => Mode::Quiet,
+        // The plan itself is what is wanted, at the end.
+        (_, _, Mode::Auto) if arguments.plan => Mode::Quiet,
+        (_, _, chosen) => chosen,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
         .enable_all()
         .build()
         .map_err(|error| Failure::environment(format!("cannot start the runtime: {error}")))?;
-    let job = Job { config, arguments, outputs, tags, mode };
+    let job = Job { build, arguments, mode, standing };
     let result = runtime.block_on(job.run());
     runtime.shutdown_timeout(PARTING);
     result
@@ -60,65 +65,128 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 
 /// A command line that was understood.
 struct Job {
-    config: Config,
+    build: BuildId,
     arguments: Arguments,
-    outputs: Vec<Output>,
-    tags: Vec<farm_model::Reference>,
     mode: Mode,
+    standing: Standing,
 }
 
 impl Job {
     async fn run(self) -> Result<(), Failure> {
         let mut interrupts = Interrupts::listen()
             .map_err(|error| Failure::environment(format!("cannot listen for signals: {error}")))?;
-        let Self { config, arguments, outputs, tags, mode } = self;
-        let stop = StopFlag::default();
-        let iidfile = arguments.iidfile.clone();
-        let read = {
-            let stop = stop.clone();
-            apart(move || request::read(&arguments, &stop))
-        };
-        tokio::pin!(read);
-        let (request, answers) = tokio::select! {
-            request = &mut read => request?,
-            () = interrupts.requested() => {
-                stop.set();
-                // What was unpacked from standard input is removed first.
-                let _late = tokio::time::timeout(PARTING, read).await;
-                return Err(Failure::interrupted());
+        let Self { build, arguments, mode, standing } = self;
+        let (options, iidfile) = (arguments.connection.clone(), arguments.iidfile.clone());
+        let mut plan = arguments.plan.then(why::Fold::default);
+        let metadata_file = arguments.metadata_file.clone();
+        let (request, answers) = prepare(build, arguments, &mut interrupts).await?;
+        let (exported, names) = (answers.exported.clone(), request.names.clone());
+        let mut shown = Progress::new(mode);
+        let (leave, left) = oneshot::channel();
+        let mut leave = Some(leave);
+        let ending = {
+            let mut show = |sequence, recorded: &Recorded| {
+                if let Some(plan) = &mut plan {
+                    plan.apply(&recorded.event);
+                }
+                shown.event(sequence, recorded);
+            };
+            let follow = follow(&options, request, answers, left, &standing, &mut show);
+            tokio::pin!(follow);
+            loop {
+                tokio::select! {
+                    ending = &mut follow => break ending,
+                    () = interrupts.requested() => match leave.take() {
+                        Some(leave) => {
+                            progress::complain("stopping; once more to leave at once");
+                            // Whoever listened has just ended.
+                            let _ended = leave.send(());
+                        }
+                        None => break Err(Failure::interrupted()),
+                    },
+                }
             }
         };
-        let farm = tokio::select! {
-            farm = local::Farm::start(&config) => farm?,
-            () = interrupts.requested() => return Err(Failure::interrupted()),
-        };
-        let source = String::from_utf8_lossy(&request.dockerfile).into_owned();
-        let name = request.dockerfile_name.clone();
-        let (events, shown) = mpsc::channel(EVENTS);
-        let show = show(shown, mode);
-        let build = async {
-            let built = farm.build(request, answers, events).await;
-            built.map_err(|error| diagnosis::failure(&error, &name, &source))
-        };
-        let build = async { tokio::join!(build, show).0 };
-        let finish = async {
-            let result = build.await?;
-            let export = export::Export { built: &result, store: &farm.store, tags: &tags, stop: &stop };
-            export.write_all(&outputs, mode == Mode::Quiet || iidfile.is_some()).await
-        };
-        let result = tokio::select! {
-            result = finish => result,
-            () = interrupts.requested() => {
-                progress::complain("stopping; once more to leave without cleaning up");
-                stop.set();
-                Err(Failure::interrupted())
-            }
-        };
-        tokio::select! {
-            () = farm.stop() => {}
-            () = interrupts.requested() => return Err(Failure::interrupted()),
+        shown.finish();
+        let ending = ending?;
+        progress::conclude(&ending)?;
+        if let Some(plan) = plan {
+            return show::text(&plan.render(why::Tense::Future, None)?);
         }
-        report(result?, mode, iidfile.as_deref())
+        if let Some(path) = metadata_file {
+            let id = if let Ending::Succeeded { image } = &ending { *image } else { None };
+            metadata::write(&path, build, id, exported.last().as_ref(), &names)?;
+        }
+        if let Ending::Succeeded { image: Some(id) } = ending {
+            report(id, mode, &standing, iidfile.as_deref())?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads what the command line names. What was unpacked from standard input is removed before an interruption ends it.
+async fn prepare(
+    build: BuildId,
+    arguments: Arguments,
+    interrupts: &mut Interrupts,
+) -> Result<(BuildRequest, Answers), Failure> {
+    let stop = StopFlag::default();
+    let read = {
+        let stop = stop.clone();
+        apart(move || request::read(build, &arguments, &stop))
+    };
+    tokio::pin!(read);
+    tokio::select! {
+        request = &mut read => request,
+        () = interrupts.requested() => {
+            stop.set();
+            let _late = tokio::time::timeout(PARTING, read).await;
+            Err(Failure::interrupted())
+        }
+    }
+}
+
+/// Builds, and shows what happens.
+async fn follow(
+    options: &Options,
+    request: BuildRequest,
+    answers: Answers,
+    left: oneshot::Receiver<()>,
+    standing: &Standing,
+    show: &mut impl FnMut(u64, &Recorded),
+) -> Result<Ending, Failure> {
+    let (again, told) = (Cell::new(false), Cell::new(false));
+    let connect = async || {
+        // Once a loss, however often it takes.
+        if again.replace(true) && !told.replace(true) {
+            progress::complain("the connection to the coordinator was lost; connecting again");
+        }
+        connection::connect_configured(options).await
+    };
+    let leave = async {
+        // Without its other end nobody can ask to leave.
+        if left.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let mut announced = false;
+    let on_event = |sequence, recorded: Recorded| {
+        told.set(false);
+        if !announced {
+            announced = true;
+            standing.announce();
+        }
+        show(sequence, &recorded);
+    };
+    farm_client::build(connect, request, answers, leave, on_event).await
+}
+
+impl From<farm_client::Error> for Failure {
+    fn from(error: farm_client::Error) -> Self {
+        if let farm_client::Error::Refused(refusal) = &error {
+            return Self::refused(refusal);
+        }
+        if matches!(error, farm_client::Error::Left) { Self::interrupted() } else { Self::connection(&error) }
     }
 }
 
@@ -126,7 +194,7 @@ impl Job {
 async fn apart<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let (done, result) = tokio::sync::oneshot::channel();
+    let (done, result) = oneshot::channel();
     std::thread::spawn(move || {
         // Nobody listens any more after an interruption.
         let _gone = done.send(work());
@@ -134,43 +202,27 @@ async fn apart<T: Send + 'static>(
     result.await.map_err(|_| Failure::internal("a thread panicked while the build was prepared"))?
 }
 
-/// Shows events until the build ends.
-async fn show(mut events: mpsc::Receiver<BuildEvent>, mode: Mode) {
-    let mut plain = Plain::default();
-    while let Some(event) = events.recv().await {
-        if mode == Mode::Plain {
-            let text = plain.render(&event);
-            if !text.is_empty() {
-                // A closed terminal is no reason to stop a build.
-                let _closed = std::io::stderr().lock().write_all(text.as_bytes());
-            }
-        }
-    }
+/// An id that nobody else has.
+fn draw() -> Result<BuildId, Failure> {
+    let mut id = [0; 8];
+    rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| Failure::environment(format!("no random numbers can be had: {error}")))?;
+    Ok(BuildId(id))
 }
 
 /// Says which image it was, where somebody wants to know.
-fn report(id: Option<OciDigest>, mode: Mode, iidfile: Option<&Path>) -> Result<(), Failure> {
-    let Some(id) = id else { return Ok(()) };
+fn report(id: OciDigest, mode: Mode, standing: &Standing, iidfile: Option<&Path>) -> Result<(), Failure> {
     if let Some(path) = iidfile {
         std::fs::write(path, id.to_string())
             .map_err(|error| Failure::environment(format!("cannot write `{}`: {error}", path.display())))?;
     }
-    match mode {
-        Mode::Quiet => progress::print(&id.to_string())
-            .map_err(|error| Failure::environment(format!("cannot write to standard output: {error}")))?,
-        Mode::Plain => progress::complain(&format!("image {id}")),
-    }
-    Ok(())
-}
-
-fn tags(arguments: &Arguments) -> Result<Vec<farm_model::Reference>, Failure> {
-    let parse = |text: &String| {
-        let reference: farm_model::Reference =
-            text.parse().map_err(|error| Failure::usage(format!("`--tag {text}`: {error}")))?;
-        match reference.digest {
-            None => Ok(reference),
-            Some(_) => Err(Failure::usage(format!("`--tag {text}`: a tag cannot carry a digest"))),
+    match (mode, standing) {
+        (_, Standing::Detached(_)) | (Mode::Rawjson, _) => Ok(()),
+        (Mode::Quiet, _) => progress::print(&id.to_string())
+            .map_err(|error| Failure::environment(format!("cannot write to standard output: {error}"))),
+        (Mode::Auto | Mode::Tty | Mode::Plain, _) => {
+            progress::complain(&format!("image {id}"));
+            Ok(())
         }
-    };
-    arguments.tags.iter().map(parse).collect()
+    }
 }

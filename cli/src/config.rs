@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::failure::Failure;
 use crate::paths;
 
 /// The whole file.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct Config {
     /// How to reach registries, by host and port as they stand in image references.
@@ -21,12 +22,18 @@ pub(crate) struct Config {
     pub(crate) resolve_ttl: Option<u64>,
     /// How many steps run at once; the number of processors, doubled, when absent.
     pub(crate) slots: Option<usize>,
+    /// How many steps run at once at most, however little they use; eight times `slots` when absent.
+    pub(crate) most_steps: Option<usize>,
+    /// Labels of this machine's worker, which steps may ask for.
+    pub(crate) labels: Vec<String>,
+    /// Seconds without a build after which a daemon ends; 1800 when absent.
+    pub(crate) idle_exit: Option<u64>,
     /// What each step may use at most.
     pub(crate) step_limits: StepLimits,
 }
 
 /// Limits of a step; unlimited where absent.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct StepLimits {
     /// Memory in bytes, page cache included.
@@ -40,7 +47,7 @@ pub(crate) struct StepLimits {
 }
 
 /// One registry.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Registry {
     /// Hosts that are asked first, in order.
@@ -49,12 +56,19 @@ pub(crate) struct Registry {
     pub(crate) insecure: bool,
 }
 
+impl Config {
+    /// Tells two configurations apart, the state directory among their values.
+    pub(crate) fn fingerprint(&self) -> String {
+        let values = serde_json::json!([self, paths::state()]);
+        let digest = Sha256::digest(values.to_string().as_bytes());
+        digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    }
+}
+
 /// Reads every file there is. A file that was named must exist.
 pub(crate) fn load(named: Option<&Path>) -> Result<Config, Failure> {
     let mut config = Config::default();
-    let home = paths::variable("XDG_CONFIG_HOME")
-        .or_else(|| Some(paths::variable("HOME")?.join(".config")))
-        .map(|directory| directory.join("farm/farm.toml"));
+    let home = paths::user_configuration().map(|directory| directory.join("farm.toml"));
     for path in [Some(PathBuf::from("/etc/farm/farm.toml")), home].into_iter().flatten() {
         if path.exists() {
             merge(&mut config, read(&path)?);
@@ -79,6 +93,9 @@ fn merge(config: &mut Config, later: Config) {
     config.registry.extend(later.registry);
     config.resolve_ttl = later.resolve_ttl.or(config.resolve_ttl);
     config.slots = later.slots.or(config.slots);
+    config.most_steps = later.most_steps.or(config.most_steps);
+    config.idle_exit = later.idle_exit.or(config.idle_exit);
+    config.labels.extend(later.labels);
     let (limits, later) = (&mut config.step_limits, later.step_limits);
     limits.memory = later.memory.or(limits.memory);
     limits.cpus = later.cpus.or(limits.cpus);
@@ -97,6 +114,14 @@ mod tests {
         assert_eq!(config.registry["docker.io"].mirrors, ["127.0.0.1:5000"]);
         assert!(config.registry["127.0.0.1:5000"].insecure);
         assert_eq!(config.resolve_ttl, Some(60));
+    }
+
+    #[test]
+    fn another_value_is_another_configuration() {
+        let one: Config = toml::from_str("slots = 1").unwrap();
+        let two: Config = toml::from_str("slots = 2").unwrap();
+        assert_eq!(one.fingerprint(), one.clone().fingerprint());
+        assert_ne!(one.fingerprint(), two.fingerprint());
     }
 
     #[test]

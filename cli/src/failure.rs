@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 pub(crate) use farm_model::causes as chain;
+use farm_model::event::Blame;
+use farm_proto::client::Refusal;
 
 /// Why a command ends without success.
 #[derive(Debug)]
@@ -47,6 +49,33 @@ impl Failure {
         Self { code, message: message.into(), hint: None }
     }
 
+    /// What a coordinator said instead of an answer.
+    pub(crate) fn refused(refusal: &Refusal) -> Self {
+        Self::blaming(refusal.blame, refusal.message.clone()).with_hint(refusal.hint.clone())
+    }
+
+    /// The connection to the coordinator is no good.
+    pub(crate) fn connection(error: &farm_client::Error) -> Self {
+        Self::environment(chain(error)).with_hint(error.hint())
+    }
+
+    /// A coordinator answered something that was not asked.
+    pub(crate) fn unexpected() -> Self {
+        Self::environment("the coordinator gave an answer to another question")
+            .with_hint(Some("client and coordinator may be of different versions"))
+    }
+
+    /// The one table of exit codes.
+    pub(crate) fn blaming(blame: Blame, message: impl Into<String>) -> Self {
+        let code = match blame {
+            Blame::Usage => Self::USAGE,
+            Blame::Build => Self::BUILD,
+            Blame::Environment => Self::ENVIRONMENT,
+            Blame::Internal => return Self::internal(message),
+        };
+        Self::of_build(code, message)
+    }
+
     /// Adds the way out.
     pub(crate) fn with_hint(mut self, hint: Option<impl Into<String>>) -> Self {
         self.hint = hint.map(Into::into).or(self.hint);
@@ -68,6 +97,6 @@ impl Failure {
 }
 
 /// Text without what a terminal would act on: a registry or a Dockerfile may have put it there.
-fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c }).collect()
 }

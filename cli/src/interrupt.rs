@@ -1,6 +1,6 @@
 //! Ctrl-C and SIGTERM ask a command to stop and clean up.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -46,22 +46,5 @@ impl StopFlag {
     pub(crate) fn check(&self) -> io::Result<()> {
         // Not `Interrupted`: whoever reads or writes in a loop would try again.
         if self.0.load(Ordering::Relaxed) { Err(io::Error::other("interrupted")) } else { Ok(()) }
-    }
-}
-
-/// A writer that fails once its flag is set.
-pub(crate) struct Stoppable<W> {
-    pub(crate) inner: W,
-    pub(crate) stop: StopFlag,
-}
-
-impl<W: Write> Write for Stoppable<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stop.check()?;
-        self.inner.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
     }
 }

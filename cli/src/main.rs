@@ -3,21 +3,54 @@
 //! Only this crate reads the environment, the home directory and the terminal; everything below is handed plain values.
 
 mod build;
+mod builds;
+mod completions;
 mod config;
+mod connection;
+mod coordinator;
+mod daemon;
+mod disk;
 mod failure;
+mod images;
 mod interrupt;
+mod load;
+mod login;
+mod parts;
 mod paths;
 mod progress;
+mod pull;
+mod push;
+mod run;
+mod save;
+mod show;
+mod template;
+mod transfer;
+mod version;
+mod why;
+mod worker;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
 use crate::failure::Failure;
 
+const NOTES: &str = "\
+The first command that needs it starts a daemon, which keeps the results of all builds of its
+user and ends when it has been idle for long. With `--coordinator` commands speak to a farm.
+
+Exit codes:
+  0 done; 1 the build or the command in the image failed; 2 wrong usage or Dockerfile;
+  3 registry, disk, permission or network; 70 a bug of farm; 130 interrupted";
+
+/// How long threads that nobody waits for may go on after an end was asked for. What they leave half done in the state
+/// directory is swept at the next start.
+const PARTING: Duration = Duration::from_secs(2);
+
 /// Builds OCI images from Dockerfiles, and never does the same work twice.
 #[derive(Debug, Parser)]
-#[command(name = "farm", bin_name = "farm", version, max_term_width = 100)]
+#[command(name = "farm", bin_name = "farm", version, max_term_width = 100, after_help = NOTES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -27,6 +60,48 @@ struct Cli {
 enum Command {
     /// Build an image from a Dockerfile
     Build(Box<build::Arguments>),
+    /// List, follow and cancel builds
+    Builds(builds::Arguments),
+    /// Say why a step ran instead of being cached
+    Why(why::Arguments),
+    /// Run a command in an image and throw away what it writes
+    Run(run::Arguments),
+    /// List the images that have a name
+    Images(images::list::Arguments),
+    /// Show the instructions that made an image, and what each weighs
+    History(images::history::Arguments),
+    /// Show everything about an image, as JSON
+    Inspect(images::inspect::Arguments),
+    /// Give an image another name
+    Tag(images::names::TagArguments),
+    /// Take names of images away
+    Rmi(images::names::RemoveArguments),
+    /// Push an image to a registry
+    Push(push::Arguments),
+    /// Take an image from a registry
+    Pull(pull::Arguments),
+    /// Write an image as an archive
+    Save(save::Arguments),
+    /// Take the images of an archive
+    Load(load::Arguments),
+    /// Keep name and password for a registry
+    Login(login::LoginArguments),
+    /// Forget name and password for a registry
+    Logout(login::LogoutArguments),
+    /// Show what takes how much of the disk
+    Du(disk::UsageArguments),
+    /// Remove what nobody needs
+    Prune(disk::PruneArguments),
+    /// Start, stop and inspect the daemon
+    Daemon(daemon::Arguments),
+    /// Coordinate the builds of a farm
+    Coordinator(coordinator::Arguments),
+    /// Run steps for a farm
+    Worker(worker::Arguments),
+    /// Print a script that completes command lines in a shell
+    Completions(completions::ShellArguments),
+    /// Write the manual pages
+    Man(completions::ManArguments),
 }
 
 fn main() -> ExitCode {
@@ -39,13 +114,54 @@ fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FARM_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let result = match cli.command {
-        Command::Build(arguments) => build::run(*arguments),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+    match perform(cli.command) {
+        Ok(code) => code,
         Err(failure) => failure.report(),
     }
+}
+
+fn perform(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Run(arguments) => return run::run(arguments),
+        Command::Build(arguments) => build::run(*arguments),
+        Command::Builds(arguments) => builds::run(arguments),
+        Command::Why(arguments) => why::run(&arguments),
+        Command::Images(arguments) => images::list::run(&arguments),
+        Command::History(arguments) => images::history::run(&arguments),
+        Command::Inspect(arguments) => images::inspect::run(&arguments),
+        Command::Tag(arguments) => images::names::tag(&arguments),
+        Command::Rmi(arguments) => images::names::remove(arguments),
+        Command::Push(arguments) => push::run(arguments),
+        Command::Pull(arguments) => pull::run(&arguments),
+        Command::Save(arguments) => save::run(arguments),
+        Command::Load(arguments) => load::run(&arguments),
+        Command::Login(arguments) => login::login(arguments),
+        Command::Logout(arguments) => login::logout(arguments),
+        Command::Du(arguments) => disk::usage(&arguments),
+        Command::Prune(arguments) => disk::prune(&arguments),
+        Command::Daemon(arguments) => daemon::run(arguments),
+        Command::Coordinator(arguments) => coordinator::run(&arguments),
+        Command::Worker(arguments) => worker::run(&arguments),
+        Command::Completions(arguments) => completions::shell(&arguments),
+        Command::Man(arguments) => completions::man(&arguments),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A runtime for a command that serves others.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(no_runtime)
+}
+
+/// Runs a command that asks and prints; one thread is enough for it and starts faster.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_runtime)?;
+    runtime.block_on(work)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it takes what `map_err` gives")]
+fn no_runtime(error: std::io::Error) -> Failure {
+    Failure::environment(format!("cannot start the runtime: {error}"))
 }
 
 /// Prints clap's message; help and version are no failures.

@@ -19,6 +19,23 @@ pub(crate) fn runtime() -> PathBuf {
     variable("FARM_RUNTIME_DIR").unwrap_or_else(|| PathBuf::from("/run/farm"))
 }
 
+/// Where a daemon says how it is reached: for its own user only.
+pub(crate) fn daemon() -> PathBuf {
+    runtime().join("daemon")
+}
+
+/// Where the keys of a farm lie when no other place is named: beside the user's farm.toml, else beside the system's.
+pub(crate) fn certificates() -> Option<PathBuf> {
+    let places = [user_configuration(), Some(PathBuf::from("/etc/farm"))];
+    places.into_iter().flatten().map(|place| place.join("certificates")).find(|place| place.is_dir())
+}
+
+/// The user's own configuration directory.
+pub(crate) fn user_configuration() -> Option<PathBuf> {
+    let base = variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config")));
+    Some(base?.join("farm"))
+}
+
 /// Docker's own configuration directory, which holds registry credentials.
 pub(crate) fn docker_config() -> Option<PathBuf> {
     variable("DOCKER_CONFIG").or_else(|| Some(variable("HOME")?.join(".docker")))
@@ -29,8 +46,6 @@ pub(crate) fn require_root() -> Result<(), Failure> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    Err(Failure::environment(
-        "`farm build` needs root: it mounts file systems and writes files of other owners",
-    )
-    .with_hint(Some("run it as root, for example with `sudo`; builds without root are not supported yet")))
+    Err(Failure::environment("this needs root: steps mount file systems and write files of other owners")
+        .with_hint(Some("run it as root, for example with `sudo`, or build on a farm with `--coordinator`")))
 }

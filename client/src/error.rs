@@ -1,9 +1,11 @@
-//! Why the client cannot give a build what it needs.
+//! Why the client cannot do its part.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why the client cannot give a build what it needs.
+use farm_proto::client::Refusal;
+
+/// Why the client cannot do its part.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or directory of the user.
@@ -39,6 +41,44 @@ pub enum Error {
     /// The context cannot be named as a tree.
     #[error(transparent)]
     Tree(#[from] farm_tree::Error),
+    /// The connection.
+    #[error(transparent)]
+    Transport(#[from] farm_transport::Error),
+    /// The coordinator ended the conversation without saying what was asked for.
+    #[error("the coordinator ended the conversation without a reply")]
+    NoReply,
+    /// A reply that does not belong to its request.
+    #[error("the coordinator replied something that was not asked for")]
+    WrongReply,
+    /// An event that cannot be read.
+    #[error("cannot read an event of the build: {0}")]
+    Event(#[from] farm_model::encoding::Malformed),
+    /// The coordinator does not do it.
+    #[error("{}", .0.message)]
+    Refused(Refusal),
+    /// The user did not wait for the build.
+    #[error("the build was left before it ended")]
+    Left,
+    /// The coordinator asks for something that the build was not given.
+    #[error("the build has no {what} `{name}`")]
+    NotGiven {
+        /// What kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A result ended before it was whole.
+    #[error("the coordinator gave up sending the result")]
+    Unfinished,
+    /// What came is no archive of the form that was asked for.
+    #[error("the result is no valid archive: {0}")]
+    Archive(String),
+    /// Standard output holds the start of an earlier, different result.
+    #[error("standard output already holds a part of another result")]
+    OutputTorn,
+    /// A thread of ours panicked.
+    #[error("a thread panicked: {0}")]
+    Panicked(String),
 }
 
 impl Error {
@@ -47,16 +87,37 @@ impl Error {
         move |source| Self::Io { action, path, source }
     }
 
+    /// Whether the coordinator may answer again when it is connected to anew.
+    pub fn is_connection_lost(&self) -> bool {
+        matches!(self, Self::NoReply) || matches!(self, Self::Transport(error) if error.is_connection_lost())
+    }
+
     /// The way out, when there is one.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
             Self::NoDockerfile(_) => Some("name it with `--file`"),
             Self::NotADirectory(_) => {
                 Some("give the directory that COPY reads from, or `-` for standard input")
             }
-            Self::Io { .. } | Self::Ignore(_) | Self::Stdin(_) | Self::TooLarge { .. } | Self::Tree(_) => {
-                None
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Some("free some space, or write to another disk")
             }
+            Self::Refused(refusal) => refusal.hint.as_deref(),
+            Self::OutputTorn => Some("build again, or write to a file with `dest=`"),
+            Self::Io { .. }
+            | Self::Ignore(_)
+            | Self::Stdin(_)
+            | Self::TooLarge { .. }
+            | Self::Tree(_)
+            | Self::Transport(_)
+            | Self::NoReply
+            | Self::WrongReply
+            | Self::Event(_)
+            | Self::Left
+            | Self::NotGiven { .. }
+            | Self::Unfinished
+            | Self::Archive(_)
+            | Self::Panicked(_) => None,
         }
     }
 }

@@ -1,13 +1,23 @@
-//! The client's side of a build: finds the Dockerfile, scans contexts, and answers what the build asks for.
+//! The client's side of a build: speaks to a coordinator, finds the Dockerfile, scans contexts, answers what the build
+//! asks for, and writes its results.
 //!
-//! It reads files of the user and gives them a name; where their bytes go is not known here. Deliberately absent: the
+//! Invariants: nothing of the user is read that the command line did not name; what a coordinator sends never leads a
+//! write outside of its destination; nothing stands under its final name before it is whole. Deliberately absent: the
 //! environment and the terminal, which belong to the command line.
 
+pub mod build;
+pub mod connection;
 pub mod context;
 pub mod dockerfile;
 pub mod error;
+pub mod output;
+pub mod session;
 pub mod stdin;
 
+pub use build::{attach, build};
+pub use connection::{Client, Replies};
 pub use context::{Context, Scan};
 pub use dockerfile::DockerfileText;
 pub use error::Error;
+pub use output::Destination;
+pub use session::{Answers, Exported, SecretSource};

@@ -1,25 +1,24 @@
-//! The coordinator and one build from request to image.
+//! What all builds share, and one build from request to result.
+
+mod run;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use farm_model::{BuildEvent, Scope};
-use farm_oci::{Client, Image, Limits, RegistryConfig};
-use farm_proto::{CoordinatorMessage, WorkerMessage};
+use farm_model::Scope;
+use farm_oci::{Client, Limits, RegistryConfig};
 use farm_store::Store;
-use farm_tree::Tree;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
-use crate::context::Contexts;
-use crate::flight::Flights;
+pub(crate) use run::run;
+
+use crate::Error;
+use crate::base::Bases;
+use crate::builds::Builds;
+use crate::dispatch::Dispatch;
 use crate::key::ValueKey;
-use crate::link::WorkerLink;
-use crate::report::Reporter;
-use crate::stage::Shared;
-use crate::{Error, Request, Session, image, plan};
+use crate::stage::Memo;
 
 /// How a coordinator is set up.
 #[derive(Clone, Debug)]
@@ -30,6 +29,19 @@ pub struct Options {
     pub registries: RegistryConfig,
     /// What layers and archives may hold at most.
     pub limits: Limits,
+    /// Whether paths of clients are read here.
+    pub paths: Paths,
+    /// What to call this program's version.
+    pub version: String,
+}
+
+/// Whether paths that a client names are read by the coordinator itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Paths {
+    /// They are: it runs for the client's own user, on the client's machine.
+    Honoured,
+    /// Everything is sent.
+    Refused,
 }
 
 /// What all builds share.
@@ -37,10 +49,14 @@ pub(crate) struct Farm {
     pub(crate) store: Store,
     pub(crate) scope: Scope,
     pub(crate) registry: Arc<Client>,
-    pub(crate) worker: WorkerLink,
+    pub(crate) dispatch: Dispatch,
+    pub(crate) builds: Arc<Builds>,
+    pub(crate) memo: Memo,
+    pub(crate) bases: Bases,
     pub(crate) values: ValueKey,
-    pub(crate) flights: Flights,
     pub(crate) options: Options,
+    /// Nanoseconds since the Unix epoch.
+    pub(crate) started: i64,
 }
 
 impl fmt::Debug for Farm {
@@ -49,87 +65,29 @@ impl fmt::Debug for Farm {
     }
 }
 
-/// Runs builds over one store and its worker.
-#[derive(Debug)]
-pub struct Coordinator {
-    farm: Arc<Farm>,
-}
-
-/// What a build came to.
-#[derive(Clone, Debug)]
-pub struct Built {
-    /// The image, ready to be exported.
-    pub image: Image,
-    /// Its file system.
-    pub merged: Tree,
-    /// Seconds since the Unix epoch that `SOURCE_DATE_EPOCH` asked for.
-    pub source_date_epoch: Option<i64>,
-}
-
-impl Coordinator {
-    /// A coordinator over `store`, which has tasks done by the worker at the other end of the channels.
-    pub fn new(
-        store: Store,
-        commands: mpsc::UnboundedSender<CoordinatorMessage>,
-        reports: mpsc::Receiver<WorkerMessage>,
-        options: Options,
-    ) -> Result<Self, Error> {
+impl Farm {
+    pub(crate) fn new(store: Store, dispatch: Dispatch, options: Options) -> Result<Self, Error> {
         let registry = Arc::new(Client::new(options.registries.clone())?);
         let values = ValueKey::new(value_secret(store.root())?);
-        // One process is one epoch: the process id and its start make leases unique as long as they are only held in it.
-        let epoch = u64::try_from(now()).unwrap_or_default();
-        let worker = WorkerLink::new(epoch, commands, reports);
-        let scope = Scope::main();
-        let flights = Flights::default();
-        Ok(Self { farm: Arc::new(Farm { store, scope, registry, worker, values, flights, options }) })
-    }
-
-    /// Builds what `request` asks for. Dropping the future cancels the build; finished steps stay recorded.
-    pub async fn build(
-        &self,
-        request: Request,
-        session: Session,
-        events: mpsc::Sender<BuildEvent>,
-    ) -> Result<Built, Error> {
-        let (request, reporter) = (Arc::new(request), Reporter::new(events));
-        let plan = plan::plan(&self.farm, &request, &reporter).await?;
-        let source_date_epoch = plan.source_date_epoch;
-        let contexts = Contexts::new(session, &plan.graph);
-        let shared = Arc::new(Shared::new(Arc::clone(&self.farm), request, plan, contexts, reporter.clone()));
-        run_stages(&shared).await?;
-        let finished = image::assemble(&shared).await?;
-        reporter.send(finished.event).await;
-        Ok(Built { image: finished.image, merged: finished.merged, source_date_epoch })
+        let builds = Arc::new(Builds::new(store.clone(), KEPT_BUILDS));
+        let (scope, started) = (Scope::main(), now());
+        Ok(Self {
+            store,
+            scope,
+            registry,
+            dispatch,
+            builds,
+            memo: Memo::default(),
+            bases: Bases::default(),
+            values,
+            options,
+            started,
+        })
     }
 }
 
-/// Runs every stage; the first failure ends the others. What a worker has finished by then is still recorded: that part of
-/// a step runs where it cannot be aborted.
-async fn run_stages(shared: &Arc<Shared>) -> Result<(), Error> {
-    let mut tasks = JoinSet::new();
-    for stage in shared.graph.stages.clone() {
-        let shared = Arc::clone(shared);
-        tasks.spawn(async move { shared.run(&stage).await });
-    }
-    let mut ended = Ok(());
-    while let Some(done) = tasks.join_next().await {
-        let result = match done {
-            Ok(result) => result,
-            Err(error) if error.is_cancelled() => Err(Error::Cancelled),
-            Err(panic) => Err(Error::Panicked(panic.to_string())),
-        };
-        match (&ended, &result) {
-            // A stage that waited for one that failed may be heard first; it does not know why.
-            (Ok(()), Err(Error::Cancelled)) => ended = result,
-            (Ok(()) | Err(Error::Cancelled), Err(failure)) if !matches!(failure, Error::Cancelled) => {
-                ended = result;
-                tasks.abort_all();
-            }
-            _ => {}
-        }
-    }
-    ended
-}
+/// Logs of how many builds are kept.
+const KEPT_BUILDS: usize = 1000;
 
 /// Runs `work` where it may block.
 pub(crate) async fn blocking<T: Send + 'static>(

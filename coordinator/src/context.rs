@@ -4,25 +4,30 @@
 //! to have changed, only a scan that is not newer is forgotten, and the step starts over.
 
 mod intake;
+mod records;
 mod wanted;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
 
-use farm_model::{BlobDigest, BuildGraph, ContextName};
+use farm_model::{BlobDigest, BuildEvent, BuildGraph, ContextName};
 use farm_tree::Tree;
 use tokio::sync::Mutex;
 
-use crate::build::{Farm, blocking};
+use crate::build::{Farm, Paths, blocking};
+use crate::report::{Reporter, micros_since};
 use crate::{Error, Session};
 
 /// How often a context is scanned again because a file changed while it was read.
 const RESCANS: usize = 3;
 
-/// The contexts of one build.
-#[derive(Debug)]
+/// The contexts of one build; clones are the same.
+#[derive(Clone, Debug)]
 pub(crate) struct Contexts {
     session: Session,
-    contexts: BTreeMap<ContextName, Context>,
+    reporter: Reporter,
+    by_name: Arc<BTreeMap<ContextName, Context>>,
 }
 
 /// One of them.
@@ -35,9 +40,10 @@ struct Context {
 }
 
 impl Contexts {
-    pub(crate) fn new(session: Session, graph: &BuildGraph) -> Self {
+    pub(crate) fn new(session: Session, reporter: Reporter, graph: &BuildGraph) -> Self {
         let context = |(name, paths)| (name, Context { paths, scanned: Mutex::default() });
-        Self { session, contexts: wanted::wanted_paths(graph).into_iter().map(context).collect() }
+        let contexts = wanted::wanted_paths(graph).into_iter().map(context).collect();
+        Self { session, reporter, by_name: Arc::new(contexts) }
     }
 
     /// The tree of a context; scanned once.
@@ -47,13 +53,19 @@ impl Contexts {
         if let Some(tree) = &*scanned {
             return Ok(tree.clone());
         }
-        let scan = self.session.scan(name, context.paths.clone()).await?;
-        let store = farm.store.clone();
-        let tree = blocking(move || {
-            intake::transfer(&scan.records, &store, &scan.tree)?;
-            Ok(scan.tree)
-        })
-        .await?;
+        let mut attempts = Attempts::new();
+        let tree = loop {
+            let started = Instant::now();
+            let scan = self.session.scan(name, context.paths.clone()).await?;
+            let brought = records::bring(&self.session, &farm.store, name, &scan.tree).await?;
+            let (context, micros) = (name.to_string(), micros_since(started));
+            let (files, bytes) = (scan.files, scan.bytes);
+            self.reporter.send(BuildEvent::ContextScanned { context, files, bytes, micros }).await;
+            if brought == Ingest::Complete {
+                break scan.tree;
+            }
+            attempts.again(name)?;
+        };
         *scanned = Some(tree.clone());
         Ok(tree)
     }
@@ -104,16 +116,29 @@ impl Contexts {
         if missing.is_empty() {
             return Ok(Ingest::Complete);
         }
-        let located = self.session.locate(name, missing.clone()).await?;
-        let store = farm.store.clone();
-        let taken = blocking(move || intake::take_all(&store, &missing, &located)).await?;
+        let started = Instant::now();
+        let bytes = missing.iter().fold(0_u64, |sum, blob| sum.saturating_add(blob.size));
+        let taken = match self.session.paths() {
+            Paths::Honoured => {
+                let located = self.session.locate(name, &missing).await?;
+                let store = farm.store.clone();
+                blocking(move || intake::take_all(&store, &missing, &located)).await?
+            }
+            Paths::Refused => {
+                let absent = self.session.blobs(&farm.store, name, &missing).await?;
+                if absent.is_empty() { Ingest::Complete } else { Ingest::Changed }
+            }
+        };
         if taken == Ingest::Changed {
             let mut scanned = self.context(name)?.scanned.lock().await;
             // Another step may have had it scanned again already.
             if scanned.as_ref() == Some(seen) {
                 *scanned = None;
             }
+            return Ok(taken);
         }
+        let (context, micros) = (name.to_string(), micros_since(started));
+        self.reporter.send(BuildEvent::ContextTaken { context, bytes, micros }).await;
         Ok(taken)
     }
 
@@ -123,7 +148,7 @@ impl Contexts {
     }
 
     fn context(&self, name: &ContextName) -> Result<&Context, Error> {
-        self.contexts.get(name).ok_or_else(|| Error::NotPlanned(format!("context `{name}`")))
+        self.by_name.get(name).ok_or_else(|| Error::NotPlanned(format!("context `{name}`")))
     }
 }
 

@@ -1,28 +1,18 @@
-//! Why a build ended without an image, and whose move it is.
+//! Why a build, or a request, came to nothing, and whose move it is.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use farm_dockerfile::Diagnostic;
-use farm_model::{ContextName, Exit};
+use farm_model::event::Blame;
+use farm_model::{BuildId, ContextName, Exit, LayerDigest};
 use farm_proto::Failure;
 
-/// Whose move it is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Blame {
-    /// The Dockerfile is wrong.
-    Dockerfile,
-    /// A step failed.
-    Build,
-    /// The machine, the network or a registry.
-    Environment,
-    /// A bug of ours.
-    Internal,
-    /// Nobody waits for the build any more.
-    Cancelled,
-}
+mod convert;
+mod hint;
 
-/// Why a build ended without an image.
+/// Why a build or a request came to nothing.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The Dockerfile cannot be built as it is.
@@ -66,12 +56,32 @@ pub enum Error {
     /// A worker could not do its task.
     #[error("{}", .0.message)]
     Worker(Failure),
-    /// The worker is gone.
-    #[error("the worker is gone")]
-    WorkerGone,
+    /// Nobody in the farm can do a task.
+    #[error("no worker of the farm can do this: {0}")]
+    NoWorker(String),
+    /// Bytes of layers were found nowhere any more: what made them has to be done again.
+    #[error("the bytes of {} are nowhere in the farm any more", layers(.0.len()))]
+    LayerLost(Vec<LayerDigest>),
     /// The client is gone.
     #[error("the client is gone")]
     ClientGone,
+    /// The client does not answer.
+    #[error("the client did not answer within {} seconds, asked for {asked}", deadline.as_secs())]
+    ClientSilent {
+        /// For what.
+        asked: String,
+        /// For how long it was waited for.
+        deadline: Duration,
+    },
+    /// The client answers something else than it was asked.
+    #[error("the client gave no proper answer, asked for {0}")]
+    ClientConfused(String),
+    /// A connection failed.
+    #[error(transparent)]
+    Transport(Arc<farm_transport::Error>),
+    /// Bytes could not be moved.
+    #[error(transparent)]
+    Exchange(Arc<farm_exchange::Error>),
     /// A context cannot be read.
     #[error("cannot read context `{context}`: {reason}")]
     Context {
@@ -79,6 +89,18 @@ pub enum Error {
         context: ContextName,
         /// Why.
         reason: String,
+        /// The way out, when there is one.
+        hint: Option<String>,
+    },
+    /// A result cannot be written.
+    #[error("cannot write the output `{output}`: {reason}")]
+    Output {
+        /// Which one, as the user typed it.
+        output: String,
+        /// Why.
+        reason: String,
+        /// The way out, when there is one.
+        hint: Option<String>,
     },
     /// A file of a context kept changing while it was read.
     #[error("files of context `{0}` keep changing while they are read")]
@@ -90,6 +112,8 @@ pub enum Error {
         id: String,
         /// Why.
         reason: String,
+        /// The way out, when there is one.
+        hint: Option<String>,
     },
     /// A required secret was not given.
     #[error("secret `{0}` is required but was not given")]
@@ -111,6 +135,33 @@ pub enum Error {
     /// The plan names something that is not in it.
     #[error("the plan names {0}, which is not in it")]
     NotPlanned(String),
+    /// There is no such build.
+    #[error("there is no build `{0}`")]
+    NoBuild(BuildId),
+    /// There is no such image.
+    #[error("there is no image `{0}`")]
+    NoSuchImage(String),
+    /// Several images have an id that begins like this.
+    #[error("several images have an id that begins with `{0}`")]
+    AmbiguousImage(String),
+    /// An image has nothing to run.
+    #[error("`{0}` says no command to run")]
+    NoCommand(String),
+    /// A step would have to run where nothing is to run; it ends the stage, not the build.
+    #[error("the step would have to run")]
+    WouldRun,
+    /// Somebody else's build.
+    #[error("build `{0}` is somebody else's")]
+    NotYours(BuildId),
+    /// Something that this peer may not ask for.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// An image is kept in a form that this version cannot read.
+    #[error("a later version of farm keeps the image `{0}`; this one cannot tell what it needs")]
+    NewerImage(String),
+    /// No new builds are taken.
+    #[error("the coordinator is about to stop and takes no new builds")]
+    Stopping,
     /// The step was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -119,11 +170,21 @@ pub enum Error {
     Panicked(String),
 }
 
+fn layers(count: usize) -> String {
+    if count == 1 { "a layer".to_owned() } else { format!("{count} layers") }
+}
+
 impl Error {
     /// Whose move it is.
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Dockerfile(_) => Blame::Dockerfile,
+            Self::Dockerfile(_)
+            | Self::NoBuild(_)
+            | Self::NoSuchImage(_)
+            | Self::AmbiguousImage(_)
+            | Self::NoCommand(_)
+            | Self::NotYours(_)
+            | Self::NotAllowed(_) => Blame::Usage,
             Self::Process { .. }
             | Self::ContextChanges(_)
             | Self::SecretMissing(_)
@@ -132,7 +193,8 @@ impl Error {
             | Self::User(_) => Blame::Build,
             Self::Step { source, .. } => source.blame(),
             Self::Image { source, .. } | Self::Oci(source) => oci_blame(source),
-            Self::Store(error) if error.is_environment() => Blame::Environment,
+            Self::Store(error) => environment_or_bug(error.is_environment()),
+            Self::Exchange(error) => environment_or_bug(error.is_environment()),
             Self::Tree(error) => {
                 if error.is_internal() {
                     Blame::Internal
@@ -140,53 +202,30 @@ impl Error {
                     Blame::Build
                 }
             }
-            Self::Worker(failure) => match failure.blame {
-                farm_proto::Blame::User => Blame::Build,
-                farm_proto::Blame::Environment => Blame::Environment,
-                farm_proto::Blame::Internal => Blame::Internal,
-            },
-            Self::ClientGone | Self::Cancelled => Blame::Cancelled,
-            Self::Context { .. } | Self::State { .. } => Blame::Environment,
-            Self::Store(_) | Self::WorkerGone | Self::NotPlanned(_) | Self::Panicked(_) => Blame::Internal,
-        }
-    }
-
-    /// The way out, when there is one.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Dockerfile(diagnostic) => diagnostic.hint.clone(),
-            Self::Step { source, .. } => source.hint(),
-            Self::Image { source, .. } | Self::Oci(source) => source.hint(),
-            Self::Store(error) => error.hint().map(str::to_owned),
-            Self::Tree(error) => error.hint().map(str::to_owned),
-            Self::Worker(failure) => failure.hint.clone(),
-            Self::ContextChanges(_) => {
-                Some("stop what writes to the context, or ignore it in .dockerignore".to_owned())
-            }
-            Self::SecretMissing(id) => Some(format!("give it with `--secret id={id},src=FILE`")),
-            Self::SshMissing(id) => Some(format!("give it with `--ssh {id}`")),
-            Self::Process { exit: Exit::OutOfMemory, .. } => {
-                Some("raise the memory limit of the step or of the machine".to_owned())
-            }
-            Self::Process { exit: Exit::Code(127), .. } => {
-                Some("the command, or the interpreter it names, is not in the image".to_owned())
-            }
-            Self::Process { .. }
-            | Self::WorkerGone
+            Self::Worker(failure) => failure.blame,
+            Self::NoWorker(_)
+            | Self::LayerLost(_)
             | Self::ClientGone
+            | Self::ClientSilent { .. }
+            | Self::ClientConfused(_)
+            | Self::Transport(_)
             | Self::Context { .. }
-            | Self::Secret { .. }
+            | Self::Output { .. }
             | Self::State { .. }
-            | Self::User(_)
-            | Self::NotPlanned(_)
-            | Self::Cancelled
-            | Self::Panicked(_) => None,
+            | Self::NewerImage(_)
+            | Self::Stopping => Blame::Environment,
+            Self::NotPlanned(_) | Self::WouldRun | Self::Cancelled | Self::Panicked(_) => Blame::Internal,
         }
     }
 
     /// The step that failed and its lines in the Dockerfile.
     pub fn step(&self) -> Option<(&str, Option<(u32, u32)>)> {
         if let Self::Step { step, lines, .. } = self { Some((step, *lines)) } else { None }
+    }
+
+    /// What happened, without the step in which it did.
+    pub(crate) fn cause(&self) -> &Self {
+        if let Self::Step { source, .. } = self { source.cause() } else { self }
     }
 
     /// Says in which step it happened, unless a step is named already.
@@ -196,6 +235,22 @@ impl Error {
         }
         Self::Step { step: step.name.clone(), lines: step.lines, source: Box::new(self) }
     }
+
+    /// Whether it may go better over another connection to the same peer.
+    pub(crate) fn is_connection_lost(&self) -> bool {
+        if let Self::Transport(error) = self {
+            return error.is_connection_lost();
+        }
+        let Self::Exchange(error) = self else { return false };
+        if let farm_exchange::Error::Connection { source, .. } = &**error {
+            return source.is_connection_lost();
+        }
+        matches!(**error, farm_exchange::Error::Stream(_) | farm_exchange::Error::EndedEarly)
+    }
+}
+
+fn environment_or_bug(is_environment: bool) -> Blame {
+    if is_environment { Blame::Environment } else { Blame::Internal }
 }
 
 fn oci_blame(error: &farm_oci::Error) -> Blame {
@@ -203,35 +258,5 @@ fn oci_blame(error: &farm_oci::Error) -> Blame {
         farm_oci::Blame::User => Blame::Build,
         farm_oci::Blame::Environment => Blame::Environment,
         farm_oci::Blame::Internal => Blame::Internal,
-    }
-}
-
-impl From<farm_dockerfile::Error> for Error {
-    fn from(error: farm_dockerfile::Error) -> Self {
-        Self::Dockerfile(Box::new(error.diagnostic().clone()))
-    }
-}
-
-impl From<farm_store::Error> for Error {
-    fn from(error: farm_store::Error) -> Self {
-        // What the store reads of a tree may be the image's fault.
-        if let farm_store::Error::Tree(error) = error { error.into() } else { Self::Store(Arc::new(error)) }
-    }
-}
-
-impl From<farm_tree::Error> for Error {
-    fn from(error: farm_tree::Error) -> Self {
-        // A full disk under a tree is the store's failure, and the environment's.
-        let farm_tree::Error::Store(source) = error else { return Self::Tree(Arc::new(error)) };
-        match source.downcast::<farm_store::Error>() {
-            Ok(error) => Self::Store(Arc::new(*error)),
-            Err(source) => Self::Tree(Arc::new(farm_tree::Error::Store(source))),
-        }
-    }
-}
-
-impl From<farm_oci::Error> for Error {
-    fn from(error: farm_oci::Error) -> Self {
-        Self::Oci(Arc::new(error))
     }
 }

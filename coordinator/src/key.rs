@@ -7,12 +7,21 @@
 //! In: command, variables that apply, user, working directory, mounts, network, and the content of parent and inputs.
 //! Out: names, resource limits, secret values, log settings, times.
 
-use farm_model::encoding::{self, Encoder};
+use farm_model::encoding::{self, Decoder, Encoder, Malformed};
 use farm_model::op::{self, MountKind, Network, Sharing};
 use farm_model::{ContentDigest, Platform, StepDigest};
+use farm_tree::Tree;
 
 /// Domain of step keys. A change of what goes into a key, or how, is a change of the version.
 const DOMAIN: &str = "farm 2026-11 step key v1";
+
+/// Names of fields that more than one place knows.
+pub(crate) const OPERATION: &str = "operation";
+pub(crate) const BASE: &str = "base";
+pub(crate) const SOURCES: &str = "sources";
+pub(crate) const VARIABLE: &str = "variable ";
+pub(crate) const ARGUMENT: &str = "argument ";
+pub(crate) const MOUNT_CONTENT: &str = "mount content ";
 
 /// The secret under which values of variables are hashed; one a coordinator.
 #[derive(Clone)]
@@ -29,19 +38,46 @@ impl ValueKey {
 }
 
 /// What a key is made of.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Preimage {
     fields: Vec<(String, Vec<u8>)>,
+    /// Trees behind fields that are content digests, by the fields' names: no part of the key, but what tells later in
+    /// which file two keys differ.
+    trees: Vec<(String, Tree)>,
 }
 
 impl Preimage {
-    /// A step on top of a stage whose merged tree has the content `parent`.
-    pub(crate) fn new(operation: &str, parent: ContentDigest, platform: &Platform) -> Self {
+    /// A step on top of a stage whose merged tree is `parent`.
+    pub(crate) fn new(operation: &str, parent: &Tree, platform: &Platform) -> Self {
         let mut preimage = Self::default();
-        preimage.text("operation", operation);
-        preimage.digest("base", parent);
+        preimage.text(OPERATION, operation);
+        preimage.digest(BASE, parent.content_digest());
+        preimage.tree(BASE, parent.clone());
         preimage.text("platform", &platform.to_string());
         preimage
+    }
+
+    /// Remembers the tree behind the content digest of the field `name`.
+    pub(crate) fn tree(&mut self, name: impl Into<String>, tree: Tree) {
+        self.trees.push((name.into(), tree));
+    }
+
+    /// The trees behind fields.
+    pub(crate) fn trees(&self) -> &[(String, Tree)] {
+        &self.trees
+    }
+
+    /// The fields, in their order.
+    pub(crate) fn fields(&self) -> &[(String, Vec<u8>)] {
+        &self.fields
+    }
+
+    /// Reads the written form; the trees are not in it.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut decoder = Decoder::new(bytes);
+        let fields = decoder.list(|decoder| Ok((decoder.str()?.to_owned(), decoder.bytes()?.to_vec())))?;
+        decoder.finish()?;
+        Ok(Self { fields, trees: Vec::new() })
     }
 
     pub(crate) fn text(&mut self, name: impl Into<String>, value: &str) {
@@ -66,18 +102,18 @@ impl Preimage {
     }
 }
 
-/// What `RUN` says; the contents of its mounts are in `contents`, in the order of the mounts that have one.
+/// What `RUN` says; for each mount that shows something, `contents` has a tree with that alone in it.
 pub(crate) fn of_run(
     mut preimage: Preimage,
     run: &op::Run,
-    contents: &[Option<ContentDigest>],
+    contents: &[Option<Tree>],
     values: &ValueKey,
 ) -> Preimage {
     for (index, argument) in run.argv.iter().enumerate() {
-        preimage.text(format!("argument {index}"), argument);
+        preimage.text(format!("{ARGUMENT}{index}"), argument);
     }
     for (name, value) in &run.env {
-        preimage.fields.push((format!("variable {name}"), values.hash(value).to_vec()));
+        preimage.fields.push((format!("{VARIABLE}{name}"), values.hash(value).to_vec()));
     }
     preimage.text("user", &run.user);
     preimage.text("workdir", &run.workdir);
@@ -97,7 +133,9 @@ pub(crate) fn of_run(
     for (mount, content) in run.mounts.iter().zip(contents) {
         preimage.text(format!("mount {}", mount.target), &describe(&mount.kind));
         if let Some(content) = content {
-            preimage.digest(format!("mount content {}", mount.target), *content);
+            let name = format!("{MOUNT_CONTENT}{}", mount.target);
+            preimage.digest(name.clone(), content.root.record.content);
+            preimage.tree(name, content.clone());
         }
     }
     preimage
@@ -136,7 +174,19 @@ mod tests {
 
     fn preimage() -> Preimage {
         let platform = Platform { os: "linux".into(), architecture: "amd64".into(), variant: String::new() };
-        Preimage::new("run", ContentDigest([7; 32]), &platform)
+        let mut preimage = Preimage::default();
+        preimage.text(OPERATION, "run");
+        preimage.digest(BASE, ContentDigest([7; 32]));
+        preimage.text("platform", &platform.to_string());
+        preimage
+    }
+
+    #[test]
+    fn a_preimage_is_read_as_it_was_written() {
+        let preimage = preimage();
+        let read = Preimage::decode(&preimage.encode()).unwrap();
+        assert_eq!((read.fields(), read.key()), (preimage.fields(), preimage.key()));
+        assert!(Preimage::decode(b"nonsense").is_err());
     }
 
     #[test]

@@ -1,25 +1,25 @@
 //! From a request to a closed graph: parse, lower, resolve the base images that decide what follows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use farm_dockerfile::lower;
 use farm_model::event::PlannedStep;
 use farm_model::graph::Image;
-use farm_model::{BuildEvent, BuildGraph, ImageId, Op};
-use farm_oci::Resolved;
+use farm_model::{Base, BuildEvent, BuildGraph, ImageId, Op};
 use tokio::task::JoinSet;
 
+use crate::base::Known;
 use crate::build::Farm;
 use crate::report::Reporter;
 use crate::{Error, Request, base};
 
 /// A build that is ready to run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) graph: BuildGraph,
     /// What is known of the source images; those that only `COPY` reads are resolved later.
-    pub(crate) resolved: BTreeMap<ImageId, Arc<Resolved>>,
+    pub(crate) resolved: BTreeMap<ImageId, Arc<Known>>,
     /// Seconds since the Unix epoch that all times of the image are set to.
     pub(crate) source_date_epoch: Option<i64>,
 }
@@ -31,7 +31,7 @@ pub(crate) async fn plan(
     reporter: &Reporter,
 ) -> Result<Plan, Error> {
     let mut prepared = lower::prepare_source(&request.dockerfile, request.options.clone())?;
-    let mut known: BTreeMap<usize, (Image, Arc<Resolved>)> = BTreeMap::new();
+    let mut known: BTreeMap<usize, (Image, Arc<Known>)> = BTreeMap::new();
     loop {
         let wanted: Vec<Image> = prepared.wanted().to_vec();
         if wanted.is_empty() {
@@ -39,11 +39,11 @@ pub(crate) async fn plan(
         }
         let wanted = wanted.into_iter().map(|image| (prepared.lines_of(&image), image)).collect();
         for (image, resolved) in resolve_all(farm, request, wanted, reporter).await? {
-            let (wanted, got) = (&image.platform, &resolved.config.platform);
+            let (wanted, got) = (&image.platform, &resolved.config().platform);
             if (&wanted.os, &wanted.architecture) != (&got.os, &got.architecture) {
                 reporter.warn(format!("{}: the image is for {got}, not for {wanted}", image.source)).await;
             }
-            prepared.provide(&image, base::config(&resolved))?;
+            prepared.provide(&image, resolved.config().clone())?;
             known.insert(known.len(), (image, resolved));
         }
     }
@@ -72,7 +72,7 @@ async fn resolve_all(
     request: &Arc<Request>,
     images: Vec<(Lines, Image)>,
     reporter: &Reporter,
-) -> Result<Vec<(Image, Arc<Resolved>)>, Error> {
+) -> Result<Vec<(Image, Arc<Known>)>, Error> {
     let mut tasks = JoinSet::new();
     for (lines, image) in images {
         let (farm, request, reporter) = (Arc::clone(farm), Arc::clone(request), reporter.clone());
@@ -92,14 +92,24 @@ async fn resolve_all(
 
 /// The steps that can run or be cached.
 fn planned(graph: &BuildGraph) -> Vec<PlannedStep> {
-    let of_stage = |stage: &farm_model::Stage| {
-        let name = stage.label();
-        let steps = stage.steps.iter().filter(|step| step.op != Op::Metadata);
-        steps
-            .map(move |step| PlannedStep { id: step.id, stage: name.clone(), name: step.name.clone() })
-            .collect::<Vec<_>>()
-    };
-    graph.stages.iter().flat_map(of_stage).collect()
+    let mut all = Vec::new();
+    for stage in &graph.stages {
+        let mut base = match &stage.base {
+            Base::Stage(id) => Some(*id),
+            Base::Scratch | Base::Image(_) | Base::Context(_) => None,
+        };
+        for step in stage.steps.iter().filter(|step| step.op != Op::Metadata) {
+            let needs: BTreeSet<_> = base.take().into_iter().chain(step.op.stages()).collect();
+            all.push(PlannedStep {
+                id: step.id,
+                stage: stage.label(),
+                name: step.name.clone(),
+                lines: step.lines,
+                needs: needs.into_iter().collect(),
+            });
+        }
+    }
+    all
 }
 
 fn place(request: &Request, warning: &farm_dockerfile::Diagnostic) -> String {

@@ -5,16 +5,19 @@ pub(crate) mod record;
 pub(crate) mod run;
 pub(crate) mod workdir;
 
-use farm_model::ContextName;
+use std::sync::Arc;
+
+use farm_model::event::MissReason;
 use farm_model::op::Origin;
 use farm_model::result::LayerRef;
-use farm_store::Store;
-use farm_tree::{Tree, merge};
+use farm_model::{ContextName, Op, Stage, Step};
+use farm_tree::Tree;
 
 use crate::Error;
-use crate::build::blocking;
+use crate::build::{Farm, blocking};
 use crate::context::{Attempts, Ingest};
 use crate::stage::{ChainLayer, Shared, State};
+use crate::why::{self, Open};
 
 /// What a step left.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +35,25 @@ pub(crate) struct Stack {
     pub(crate) merged: Tree,
 }
 
+/// Why a step of a plan would run as far as that can be told although what it stands on would run first; `so_far` is what
+/// is known of the stage. What cannot be told is no reason to fail a plan.
+pub(crate) async fn foresee(shared: &Shared, stage: &Stage, step: &Step, so_far: &State) -> Vec<MissReason> {
+    let foreseen = async {
+        let (preimage, open) = match &step.op {
+            Op::Metadata => return Ok(Vec::new()),
+            Op::Run(run) => run::foresee(shared, stage, run, so_far).await?,
+            Op::Copy(copy) => match copy::foresee(shared, stage, copy, so_far).await? {
+                Some(preimage) => (preimage, Open::Base),
+                None => return Ok(Vec::new()),
+            },
+            Op::Workdir(workdir) => (workdir::preimage(stage, workdir, so_far), Open::Base),
+        };
+        why::reasons(shared, stage, step, &preimage, open).await
+    };
+    let foreseen: Result<_, Error> = foreseen.await;
+    foreseen.unwrap_or_default()
+}
+
 /// The stack that `origin` stands for. Of a context only the tree is there, not yet the bytes.
 pub(crate) async fn stack(shared: &Shared, origin: &Origin) -> Result<Stack, Error> {
     let of_state = |state: &State| Stack { layers: state.layer_refs(), merged: state.merged.clone() };
@@ -46,17 +68,14 @@ pub(crate) async fn stack(shared: &Shared, origin: &Origin) -> Result<Stack, Err
     }
 }
 
-/// The merged tree of `below` under the layer named `layer`.
-pub(crate) fn lay(store: &Store, below: &Tree, layer: &LayerRef) -> Result<Tree, Error> {
-    let tree = layer_tree(store, layer)?;
-    let merged = merge::merge(store, below, &tree)?;
-    store.put_tree(&merged)?;
-    Ok(merged)
-}
-
-fn layer_tree(store: &Store, layer: &LayerRef) -> Result<Tree, Error> {
-    let missing = || Error::from(farm_tree::Error::NotFound(format!("layer {}", layer.digest)));
-    store.tree(&layer.digest)?.ok_or_else(missing)
+/// The merged tree of `below` under the layer named `layer`; kept in the store.
+pub(crate) async fn lay(farm: &Arc<Farm>, below: &Tree, layer: &LayerRef) -> Result<Tree, Error> {
+    // A cached build does nothing but this and look-ups: what is known costs it no other thread.
+    if let Some(known) = farm.memo.known(&farm.store, below, layer) {
+        return Ok(known);
+    }
+    let (farm, below, layer) = (Arc::clone(farm), below.clone(), *layer);
+    blocking(move || farm.memo.lay(&farm.store, &below, &layer)).await
 }
 
 /// A stage that starts from a local directory: all of it as one layer.

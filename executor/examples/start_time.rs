@@ -9,7 +9,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use farm_executor::{CancelFlag, Container, Executor, Exit, Limits, Native, Network, NetworkPool, User};
+use farm_executor::{
+    CancelFlag, Container, Executor, Exit, Limits, Meter, Native, Network, NetworkPool, User,
+};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 const SCRIPT: &str = "echo hi > /out; id";
@@ -85,6 +87,7 @@ fn container(base: &Path, id: &str, network: Network) -> Result<Container, Failu
         shm_size: Container::DEFAULT_SHM_SIZE,
         ulimits: Vec::new(),
         limits: Limits::default(),
+        meter: Meter::default(),
     })
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Blame, Error, Limits};
+use crate::{Blame, Error, Limits, Meter};
 use hierarchies::{Controller, Hierarchies};
 
 /// How a container is kept from the host's devices.
@@ -75,74 +75,92 @@ impl Parent {
         }
     }
 
-    /// Makes the groups of container `id` with its limits.
-    pub(crate) fn container(&self, id: &str, limits: &Limits) -> Result<Group, Error> {
-        let mut group = Group::default();
-        if let Some(mount) = self.hierarchies.v1(Controller::Devices) {
-            group.shared.push(mount.join(&self.name));
-        }
-        let result =
-            self.add_memory(&mut group, id, limits).and_then(|()| self.add_others(&mut group, id, limits));
-        result.map(|()| group)
+    /// The group of all containers, which keeps them from devices.
+    pub(crate) fn shared_entrances(&self) -> Vec<PathBuf> {
+        let mount = self.hierarchies.v1(Controller::Devices);
+        mount.map(|mount| mount.join(&self.name).join(ENTRANCE)).into_iter().collect()
     }
 
-    fn add_memory(&self, group: &mut Group, id: &str, limits: &Limits) -> Result<(), Error> {
-        let (v1, v2) = (self.hierarchies.v1(Controller::Memory), self.hierarchies.v2(Controller::Memory));
-        if let Some(mount) = v1 {
-            let path = group.make(mount.join(&self.name).join(id))?;
-            if let Some(bytes) = limits.memory {
+    /// Makes the groups of a container that are needed in any case; `id` is unique among those of this parent.
+    pub(crate) fn container(&self, id: &str) -> Result<Group, Error> {
+        let mut group = Group { id: id.to_owned(), owned: Vec::new(), memory: None, meter: Meter::default() };
+        if let Some(path) = self.add(&mut group, Controller::Memory)? {
+            group.memory = Some(path);
+        }
+        self.add(&mut group, Controller::Pids)?;
+        self.add(&mut group, Controller::CpuAccount)?;
+        Ok(group)
+    }
+
+    /// Applies limits to the groups of a container whose command has not started yet, and has `meter` read its processor time. Returns the entrances of
+    /// further groups that this took.
+    pub(crate) fn limit(
+        &self,
+        group: &mut Group,
+        limits: &Limits,
+        meter: &Meter,
+    ) -> Result<Vec<PathBuf>, Error> {
+        let known = group.owned.len();
+        match (limits.memory, &group.memory) {
+            (None, _) => {}
+            (Some(_), None) => return Err(missing(Controller::Memory)),
+            (Some(bytes), Some(Place::V1(path))) => {
                 write(&path.join("memory.limit_in_bytes"), &bytes.to_string())?;
                 // Swap accounting is a boot option; without it, there is nothing to set.
                 let _no_swap_accounting =
                     write(&path.join("memory.memsw.limit_in_bytes"), &bytes.to_string());
             }
-            group.memory = Some(Memory::V1(path));
-        } else if let Some(mount) = v2 {
-            let path = self.make_v2(group, mount, id)?;
-            if let Some(bytes) = limits.memory {
+            (Some(bytes), Some(Place::V2(path))) => {
                 write(&path.join("memory.max"), &bytes.to_string())?;
                 let _no_swap = write(&path.join("memory.swap.max"), "0");
             }
-            group.memory = Some(Memory::V2(path));
-        } else if limits.memory.is_some() {
-            return Err(missing(Controller::Memory));
         }
-        Ok(())
-    }
-
-    fn add_others(&self, group: &mut Group, id: &str, limits: &Limits) -> Result<(), Error> {
+        // The container's init is one of them.
+        let pids = limits.pids.unwrap_or(Limits::DEFAULT_PIDS).saturating_add(1);
+        match self.add(group, Controller::Pids)? {
+            Some(place) => write(&place.path().join("pids.max"), &pids.to_string())?,
+            None if limits.pids.is_some() => return Err(missing(Controller::Pids)),
+            None => {}
+        }
         if let Some(cpus) = limits.cpus {
             let quota = quota(cpus);
-            if let Some(mount) = self.hierarchies.v1(Controller::Cpu) {
-                let path = group.make(mount.join(&self.name).join(id))?;
-                write(&path.join("cpu.cfs_period_us"), &PERIOD_MICROS.to_string())?;
-                write(&path.join("cpu.cfs_quota_us"), &quota.to_string())?;
-            } else if let Some(mount) = self.hierarchies.v2(Controller::Cpu) {
-                let path = self.make_v2(group, mount, id)?;
-                write(&path.join("cpu.max"), &format!("{quota} {PERIOD_MICROS}"))?;
-            } else {
-                return Err(missing(Controller::Cpu));
+            match self.add(group, Controller::Cpu)? {
+                Some(Place::V1(path)) => {
+                    write(&path.join("cpu.cfs_period_us"), &PERIOD_MICROS.to_string())?;
+                    write(&path.join("cpu.cfs_quota_us"), &quota.to_string())?;
+                }
+                Some(Place::V2(path)) => write(&path.join("cpu.max"), &format!("{quota} {PERIOD_MICROS}"))?,
+                None => return Err(missing(Controller::Cpu)),
             }
         }
-        if let Some(pids) = limits.pids {
-            let v1 = self.hierarchies.v1(Controller::Pids).map(|mount| mount.join(&self.name).join(id));
-            let path = if let Some(path) = v1 {
-                group.make(path)?
-            } else if let Some(mount) = self.hierarchies.v2(Controller::Pids) {
-                self.make_v2(group, mount, id)?
-            } else {
-                return Err(missing(Controller::Pids));
-            };
-            // The container's init is one of them.
-            write(&path.join("pids.max"), &pids.saturating_add(1).to_string())?;
+        group.meter = meter.clone();
+        match self.add(group, Controller::CpuAccount)? {
+            Some(Place::V1(path)) => meter.connect_v1(&path),
+            Some(Place::V2(path)) => meter.connect_v2(&path),
+            None => {}
         }
-        Ok(())
+        Ok(group.owned[known..].iter().map(|path| path.join(ENTRANCE)).collect())
+    }
+
+    /// The group of a container for one controller, which is made if it does not exist; none when this machine lacks the controller.
+    fn add(&self, group: &mut Group, controller: Controller) -> Result<Option<Place>, Error> {
+        if let Some(mount) = self.hierarchies.v1(controller) {
+            let path = group.make(mount.join(&self.name).join(&group.id))?;
+            return Ok(Some(Place::V1(path)));
+        }
+        let accounts = controller == Controller::CpuAccount;
+        let mount = match &self.hierarchies.v2 {
+            // Every group of v2 accounts for processor time.
+            Some((mount, _)) if accounts => Some(mount.as_path()),
+            _ => self.hierarchies.v2(controller),
+        };
+        mount.map(|mount| Ok(Place::V2(self.make_v2(group, mount)?))).transpose()
     }
 
     /// The container's group in the v2 hierarchy, with all controllers that it offers.
-    fn make_v2(&self, group: &mut Group, mount: &Path, id: &str) -> Result<PathBuf, Error> {
+    fn make_v2(&self, group: &mut Group, mount: &Path) -> Result<PathBuf, Error> {
         let parent = mount.join(&self.name);
-        let path = parent.join(id);
+        let path = parent.join(&group.id);
         if group.owned.contains(&path) {
             return Ok(path);
         }
@@ -193,50 +211,76 @@ pub(crate) enum View {
     Unified,
 }
 
-#[derive(Debug)]
-enum Memory {
+/// A group, and whose rules it follows.
+#[derive(Clone, Debug)]
+enum Place {
     V1(PathBuf),
     V2(PathBuf),
 }
 
-/// The groups of one container. Dropping it kills what is in them and removes them.
-#[derive(Debug, Default)]
-pub(crate) struct Group {
-    owned: Vec<PathBuf>,
-    shared: Vec<PathBuf>,
-    memory: Option<Memory>,
+impl Place {
+    fn path(&self) -> &Path {
+        match self {
+            Self::V1(path) | Self::V2(path) => path,
+        }
+    }
 }
+
+/// The groups of one container. Dropping it kills what is in them and removes them.
+#[derive(Debug)]
+pub(crate) struct Group {
+    id: String,
+    owned: Vec<PathBuf>,
+    memory: Option<Place>,
+    meter: Meter,
+}
+
+/// The file to which a process writes `0` to join a group.
+const ENTRANCE: &str = "cgroup.procs";
 
 impl Group {
     fn make(&mut self, path: PathBuf) -> Result<PathBuf, Error> {
-        if let Some(parent) = path.parent() {
+        if self.owned.contains(&path) {
+            return Ok(path);
+        }
+        let action = || format!("make control group `{}`", path.display());
+        let mut made = fs::create_dir(&path);
+        if let (Err(error), Some(parent)) = (&made, path.parent())
+            && error.kind() == io::ErrorKind::NotFound
+        {
             make(parent)?;
+            made = fs::create_dir(&path);
         }
         // A group that exists belongs to another container.
-        let action = || format!("make control group `{}`", path.display());
-        fs::create_dir(&path).map_err(|source| Error::setup(action(), Blame::Internal, source))?;
+        made.map_err(|source| Error::setup(action(), Blame::Internal, source))?;
         self.owned.push(path.clone());
         Ok(path)
     }
 
     /// The files to which a process writes `0` to join the container.
     pub(crate) fn entrances(&self) -> Vec<PathBuf> {
-        self.owned.iter().chain(&self.shared).map(|path| path.join("cgroup.procs")).collect()
+        self.owned.iter().map(|path| path.join(ENTRANCE)).collect()
+    }
+
+    /// Keeps the last reading of the meter; called when all processes are gone.
+    pub(crate) fn end_meter(&mut self) {
+        // Let go of, as another attempt of the same container may use it by now.
+        std::mem::take(&mut self.meter).end();
     }
 
     /// What the container is to see of this.
     pub(crate) fn view(&self) -> View {
         match &self.memory {
-            Some(Memory::V2(_)) => View::Unified,
-            Some(Memory::V1(_)) | None => View::None,
+            Some(Place::V2(_)) => View::Unified,
+            Some(Place::V1(_)) | None => View::None,
         }
     }
 
     /// Most memory in use at once, where that is known.
     pub(crate) fn peak_memory(&self) -> Option<u64> {
         let file = match self.memory.as_ref()? {
-            Memory::V1(path) => path.join("memory.max_usage_in_bytes"),
-            Memory::V2(path) => path.join("memory.peak"),
+            Place::V1(path) => path.join("memory.max_usage_in_bytes"),
+            Place::V2(path) => path.join("memory.peak"),
         };
         fs::read_to_string(file).ok()?.trim().parse().ok()
     }
@@ -245,8 +289,8 @@ impl Group {
     pub(crate) fn was_out_of_memory(&self) -> bool {
         let file = match &self.memory {
             None => return false,
-            Some(Memory::V1(path)) => path.join("memory.oom_control"),
-            Some(Memory::V2(path)) => path.join("memory.events"),
+            Some(Place::V1(path)) => path.join("memory.oom_control"),
+            Some(Place::V2(path)) => path.join("memory.events"),
         };
         let events = fs::read_to_string(file).unwrap_or_default();
         let kills = events.lines().find_map(|line| line.strip_prefix("oom_kill "));
@@ -256,6 +300,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
+        self.end_meter();
         for path in &self.owned {
             if fs::remove_dir(path).is_err() {
                 kill_all(path);

@@ -7,12 +7,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::network::NetworkNamespace;
-use crate::{Blame, Error};
+use crate::{Blame, Error, Meter};
 
 /// One command and the world it runs in.
 #[derive(Clone, Debug)]
 pub struct Container {
-    /// Unique among the containers of one executor; names its cgroup and run directory. 1 to 64 of `[A-Za-z0-9._-]`.
+    /// Unique among the containers of one executor; names its run directory. 1 to 64 of `[A-Za-z0-9._-]`.
     pub id: String,
     /// Read-only layer directories, topmost first, at least one. More than a hundred are fine.
     pub lowers: Vec<PathBuf>,
@@ -45,6 +45,8 @@ pub struct Container {
     pub ulimits: Vec<Ulimit>,
     /// Limits of the container as a whole.
     pub limits: Limits,
+    /// Shows how much processor time the container has used, while it runs and afterwards. One a container.
+    pub meter: Meter,
 }
 
 impl Container {
@@ -281,15 +283,20 @@ impl Resource {
     }
 }
 
-/// Limits of a container as a whole; `None` is unlimited.
+/// Limits of a container as a whole; `None` is unlimited unless something else is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Limits {
     /// Memory in bytes, page cache included, swap excluded.
     pub memory: Option<u64>,
     /// Processors, such as 1.5.
     pub cpus: Option<f64>,
-    /// Processes and threads.
+    /// Processes and threads; `None` is [`Limits::DEFAULT_PIDS`] where the machine can count them.
     pub pids: Option<u64>,
     /// Time from start until the container is killed.
     pub timeout: Option<Duration>,
+}
+
+impl Limits {
+    /// More processes and threads than a build has, and fewer than a machine has room for.
+    pub const DEFAULT_PIDS: u64 = 32_768;
 }

@@ -62,15 +62,32 @@ pub enum Error {
         /// The directory.
         path: String,
     },
-    /// The helper died without a report.
-    #[error("the container's helper died: {how}")]
+    /// The first process of the container died without a report, before it started the command.
+    #[error("the container's first process died: {how}")]
     HelperDied {
         /// Its wait status in words.
         how: String,
     },
 }
 
+/// Of processes, memory, descriptors, and of namespaces or mounts.
+const SHORTAGES: [i32; 5] = [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::ENFILE, libc::ENOSPC];
+
 impl Error {
+    /// Whether there was too little of something of which there may be more in a moment; the command was not started.
+    pub(crate) fn is_shortage(&self) -> bool {
+        match self {
+            Self::Setup { source, .. } => {
+                source.raw_os_error().is_some_and(|errno| SHORTAGES.contains(&errno))
+            }
+            // Before it started the command, or that would be its end; the kernel kills whoever needs memory.
+            Self::HelperDied { .. } => true,
+            Self::Invalid { .. } | Self::Unsupported { .. } | Self::Network { .. } | Self::Busy { .. } => {
+                false
+            }
+        }
+    }
+
     /// Who can do something about this.
     pub fn blame(&self) -> Blame {
         match self {

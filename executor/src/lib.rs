@@ -1,12 +1,12 @@
 //! Runs one command of a build in a Linux container, and reports how it ended.
 //!
 //! The caller hands over directories (overlay layers, an upper, mounts) and gets back an [`Outcome`]; what
-//! the directories mean and where they are kept is not known here. [`Native`] starts a small re-exec'd
-//! helper for each container, so `main` of every program that links this crate calls [`init_entry`] first.
+//! the directories mean and where they are kept is not known here. [`Native`] starts its own program again, to become
+//! containers, so `main` of every program that links this crate calls [`init_entry`] first.
 //!
 //! Invariants:
 //! - nothing is ever mounted in the mount namespace of the host; all mounts die with the container;
-//! - every process of a container dies with its first process, with the helper, and with the caller;
+//! - every process of a container dies with its first process and with the caller;
 //! - a path inside the container is resolved with the container's root as `/`, so that no symlink in a layer or
 //!   a mount leads outside;
 //! - secrets pass from memory to a tmpfs of the container and touch no disk.
@@ -21,9 +21,12 @@ mod container;
 mod error;
 mod executor;
 mod helper;
+mod meter;
+mod mounts;
 mod native;
 mod network;
 mod outcome;
+mod overlay;
 mod proxy;
 mod rundir;
 mod seccomp;
@@ -37,6 +40,8 @@ pub use container::{
 pub use error::{Blame, Error};
 pub use executor::{Executor, Output};
 pub use helper::init_entry;
+pub use meter::Meter;
 pub use native::{Native, sweep};
 pub use network::{NetworkNamespace, NetworkPool, hosts_file, resolv_conf, resolv_conf_path};
 pub use outcome::{Exit, Outcome, Stream, Usage};
+pub use sys::{close_others_on_exec, release_memory};

@@ -1,39 +1,44 @@
-//! The executor that needs no other program: it starts the helper, feeds it and watches it.
+//! The executor that needs no other program: it has containers made, tells them what they are for, and watches them.
 //!
-//! The calling thread does all the work of [`Native::run`]: it relays output and waits. The helper dies with that
-//! thread (`PR_SET_PDEATHSIG`), and the container with the helper.
+//! The calling thread does the work of [`Native::run`]: it mounts the root, which nobody sees until the container has it, relays output and waits.
 
 mod ended;
+mod request;
 mod running;
+mod supply;
+mod zygote;
 
+use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::cgroup::{Group, Parent};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::cgroup::Parent;
 use crate::container::MountKind;
 use crate::executor::Output;
 use crate::proxy::Proxy;
 use crate::rundir::{ContainerDirectory, RunDirectory};
-use crate::spec::{MountKindSpec, MountSpec, NetworkSpec, Spec};
-use crate::{
-    Access, Blame, CancelFlag, Container, Error, Executor, Exit, Network, Outcome, Usage, network, seccomp,
-};
-use running::Running;
+use crate::spec::Settings;
+use crate::{CancelFlag, Container, Error, Executor, Exit, Outcome, Usage, network, seccomp, sys};
+use request::Prepared;
+use supply::Supply;
 
 /// Runs containers with the kernel's own means. One per run directory.
 #[derive(Debug)]
 pub struct Native {
-    // Dropped before the directory, whose lock protects the groups' name.
-    cgroups: Parent,
+    // Dropped in this order: containers die before their groups go, and these before the directory, whose lock protects their name.
+    supply: Supply,
+    cgroups: Arc<Parent>,
     directory: RunDirectory,
-    masked: Vec<String>,
 }
 
 impl Native {
     /// Takes over `run_dir`, which is made if missing and should be on a tmpfs such as `/run`, and reclaims what a dead process
-    /// left there. Fails if a live process uses it.
+    /// left there. Fails if a live process uses it. Raises this process's limit on open files as far as it may.
     pub fn new(run_dir: &Path) -> Result<Self, Error> {
         if !rustix::process::geteuid().is_root() {
             return Err(Error::Unsupported {
@@ -44,80 +49,43 @@ impl Native {
         let directory = RunDirectory::lock(run_dir)?;
         // Compiled meanwhile; the first container waits for it, or meets the error.
         let _unlikely = thread::Builder::new().name("seccomp".to_owned()).spawn(seccomp::filter);
-        let cgroups = Parent::create(directory.tag())?;
+        // A container takes a handful of descriptors, and for a moment one for each of its layers.
+        sys::limit(libc::RLIMIT_NOFILE)
+            .and_then(|(_, most)| sys::set_limit(libc::RLIMIT_NOFILE, most, most))
+            .map_err(|e| Error::environment("raise the limit on open files", e))?;
+        let cgroups = Arc::new(Parent::create(directory.tag())?);
         network::sweep();
-        Ok(Self { cgroups, directory, masked: masked_below_sys() })
-    }
-
-    fn spec(&self, c: &Container, group: &Group, sockets: &Sockets) -> (Spec, Vec<MountFrame>) {
-        let mut frames = Vec::new();
-        let mounts = c.mounts.iter().enumerate().map(|(index, mount)| {
-            let kind = match mount.kind.clone() {
-                MountKind::Bind { source, access } => MountKindSpec::Bind { source, access },
-                MountKind::Overlay { lowers, subpath, access } => {
-                    MountKindSpec::Overlay { lowers, subpath, access }
-                }
-                MountKind::Tmpfs { size, mode } => MountKindSpec::Tmpfs { size, mode },
-                MountKind::SecretFile { mode, uid, gid, .. } => {
-                    frames.push(MountFrame { mount: index });
-                    MountKindSpec::SecretFile { frame: FIRST_SECRET + frames.len() - 1, mode, uid, gid }
-                }
-                MountKind::UnixSocket { .. } => {
-                    MountKindSpec::Bind { source: sockets.path(index), access: Access::ReadWrite }
-                }
-            };
-            MountSpec { target: mount.target.clone(), kind }
-        });
-        let spec = Spec {
-            lowers: c.lowers.clone(),
-            upper: c.upper.clone(),
-            work: c.work.clone(),
-            argv: c.argv.clone(),
-            env: c.env.clone(),
-            cwd: c.cwd.clone(),
-            user: c.user.clone(),
-            mounts: mounts.collect(),
-            network: match &c.network {
-                Network::Sandbox(_) => NetworkSpec::Given,
-                Network::None => NetworkSpec::None,
-                Network::Host => NetworkSpec::Host,
-            },
-            hostname: c.hostname.clone(),
-            shm_size: c.shm_size,
-            ulimits: c.ulimits.clone(),
-            hosts: c.hosts.clone(),
-            resolv_conf: c.resolv_conf.clone(),
-            workbench: self.directory.workbench(),
-            cgroup_entrances: group.entrances(),
-            cgroup_view: group.view(),
-            devices: self.cgroups.devices(),
-            masked: self.masked.clone(),
+        let settings = Settings {
+            workbench: directory.workbench(),
+            devices: cgroups.devices(),
+            masked: masked_below_sys(),
+            entrances: cgroups.shared_entrances(),
         };
-        (spec, frames)
+        let supply = Supply::start(Arc::clone(&cgroups), settings)?;
+        Ok(Self { supply, cgroups, directory })
     }
 
-    fn start(&self, container: &Container, group: &Group, sockets: &Sockets) -> Result<Running, Error> {
-        let (spec, secrets) = self.spec(container, group, sockets);
-        let spec = serde_json::to_vec(&spec).map_err(|problem| Error::Invalid {
-            id: container.id.clone(),
-            problem: format!("cannot be described: {problem}"),
-            blame: Blame::Environment,
-        })?;
-        let filter = seccomp::filter();
-        let filter = filter.map_err(|e| Error::setup("compile the seccomp filter", Blame::Internal, e))?;
-        let mut frames: Vec<&[u8]> = vec![&spec, filter];
-        for MountFrame { mount } in secrets {
-            if let MountKind::SecretFile { bytes, .. } = &container.mounts[mount].kind {
-                frames.push(&bytes.0);
-            }
+    /// Runs a container once.
+    fn attempt(
+        &self,
+        container: &Container,
+        sockets: &Sockets,
+        started: Instant,
+        output: &mut Output<'_>,
+        cancel: &CancelFlag,
+    ) -> Result<Outcome, Error> {
+        let mut prepared = Prepared::new(container, sockets, &self.directory.workbench())?;
+        let mut cell = self.supply.take()?;
+        for entrance in self.cgroups.limit(&mut cell.group, &container.limits, &container.meter)? {
+            prepared.enter(&entrance)?;
         }
-        let network = match &container.network {
-            Network::Sandbox(namespace) => Some(namespace.as_fd()),
-            Network::None | Network::Host => None,
-        };
-        let running = Running::spawn().map_err(|e| Error::environment("start the container's helper", e))?;
-        running.send(&frames, network);
-        Ok(running)
+        let running = prepared.send(container, cell)?;
+        let deadline = container.limits.timeout.map(|timeout| started + timeout);
+        let (ended, mut group) = running.watch(output, cancel, deadline)?;
+        group.end_meter();
+        let outcome = ended.outcome(&group, started, output);
+        self.supply.remove(group);
+        outcome
     }
 }
 
@@ -130,13 +98,6 @@ pub fn sweep(run_dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Frames 0 and 1 are the spec and the filter.
-const FIRST_SECRET: usize = 2;
-
-struct MountFrame {
-    mount: usize,
-}
-
 impl Executor for Native {
     fn run(
         &self,
@@ -146,16 +107,47 @@ impl Executor for Native {
     ) -> Result<Outcome, Error> {
         let started = Instant::now();
         container.validate()?;
-        if cancel.is_cancelled() {
-            return Ok(Outcome { exit: Exit::Cancelled, usage: Usage::default() });
-        }
         let sockets = Sockets::start(container, &self.directory)?;
-        let group = self.cgroups.container(&container.id, &container.limits)?;
-        let running = self.start(container, &group, &sockets)?;
-        let deadline = container.limits.timeout.map(|timeout| started + timeout);
-        let ended = running.watch(output, cancel, deadline)?;
-        ended.outcome(&group, started, output)
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            if cancel.is_cancelled() {
+                return Ok(Outcome { exit: Exit::Cancelled, usage: Usage::default() });
+            }
+            match self.attempt(container, &sockets, started, output, cancel) {
+                Err(error) if error.is_shortage() && started.elapsed() < PATIENCE => {
+                    tracing::debug!(id = container.id, %error, "a container waits for room");
+                    wait(cancel, pause);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    empty(&container.work)?;
+                }
+                other => return other,
+            }
+        }
     }
+}
+
+/// How long a container that finds no room is tried again: others end meanwhile.
+const PATIENCE: Duration = Duration::from_secs(10);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Waits for so long, or until the flag is raised.
+fn wait(cancel: &CancelFlag, pause: Duration) {
+    let pause = Timespec::try_from(pause).ok();
+    let _early = poll(&mut [PollFd::from_borrowed_fd(cancel.as_fd(), PollFlags::IN)], pause.as_ref());
+}
+
+/// Takes away what a mount left in its work directory, which would keep a second one from being made.
+fn empty(work: &Path) -> Result<(), Error> {
+    let failed = |e: io::Error| Error::environment(format!("empty `{}`", work.display()), e);
+    for entry in std::fs::read_dir(work).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let is_directory = entry.file_type().map_err(failed)?.is_dir();
+        let path = entry.path();
+        let removed = if is_directory { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+        removed.map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// The sockets that are forwarded into a container, and the directory where they listen: most containers need neither.

@@ -12,18 +12,27 @@
 //!   link-local addresses. They can reach services on the host's other addresses, as in Docker.
 //! - IPv4 only: IPv6 is off on the interfaces and dropped on the bridge. `::1` works.
 //!
-//! `ip` and `nft` (or `iptables`) do the work: they are kept up with the kernel by others, and are not in the way of a step.
+//! Interfaces and routes are made by the kernel's own messages, since every step needs some. `nft` (or `iptables`) makes the firewall, once a
+//! process: it is kept up with the kernel by others.
+//!
+//! A namespace from which nothing was sent is lent out again, which spares most steps the making of one: see [`namespace`].
 
 mod bridge;
 mod files;
 mod firewall;
 mod namespace;
+mod netlink;
 mod pool;
 mod tool;
 
 pub use files::{hosts_file, resolv_conf, resolv_conf_path};
 pub use namespace::NetworkNamespace;
+pub(crate) use namespace::isolated;
 pub use pool::NetworkPool;
+
+/// What Docker opens up in a container's own namespace, below `/proc/sys/net`.
+const OPEN_SWITCHES: [(&str, &str); 2] =
+    [("ipv4/ip_unprivileged_port_start", "0"), ("ipv4/ping_group_range", "0 2147483647")];
 
 /// Removes the bridges and firewall tables of dead processes.
 pub(crate) fn sweep() {

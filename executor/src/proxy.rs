@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
@@ -19,6 +20,8 @@ use crate::Error;
 
 /// How many connections a container may hold at once; further ones wait for an answer that does not come and are closed.
 const MAX_CONNECTIONS: usize = 64;
+/// How long to wait after a connection could not be taken.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A listening socket and the thread that serves it; dropping it stops accepting.
 #[derive(Debug)]
@@ -61,25 +64,34 @@ fn serve(listener: &UnixListener, stop: &OwnedFd, source: &PathBuf) {
         if rustix::io::retry_on_intr(|| poll(&mut fds, None)).is_err() || !fds[1].revents().is_empty() {
             return;
         }
-        let Ok((inside, _)) = listener.accept() else { continue };
+        let Ok((inside, _)) = listener.accept() else {
+            // Out of descriptors, say: the one that waits is still there.
+            thread::sleep(PAUSE);
+            continue;
+        };
         if connections.load(Ordering::Relaxed) >= MAX_CONNECTIONS {
             continue;
         }
         let Ok(outside) = UnixStream::connect(source) else { continue };
         connections.fetch_add(1, Ordering::Relaxed);
         let held = Arc::clone(&connections);
-        thread::spawn(move || {
+        let forwarding = thread::Builder::new().spawn(move || {
             forward(&inside, &outside);
             held.fetch_sub(1, Ordering::Relaxed);
         });
+        if forwarding.is_err() {
+            // Both ends are closed with the closure: that client is refused, later ones are not.
+            connections.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 /// Copies both ways until both directions have ended.
 fn forward(inside: &UnixStream, outside: &UnixStream) {
     thread::scope(|scope| {
-        scope.spawn(|| copy(outside, inside));
-        copy(inside, outside);
+        if thread::Builder::new().spawn_scoped(scope, || copy(outside, inside)).is_ok() {
+            copy(inside, outside);
+        }
     });
 }
 

@@ -1,15 +1,21 @@
-//! What the helper is told, and what it answers.
+//! What the container processes are told, and what they answer.
 //!
-//! A request is one JSON frame, the seccomp program and the content of the secrets; the network namespace travels with its first byte as a
-//! descriptor. It goes over a socket, as an argument list could be read by every process of the host. Answers are JSON,
-//! one a line.
+//! A message is some frames of bytes and some descriptors. The first frame is JSON; it names descriptors by their place in the message. It goes over a
+//! socket, as an argument list could be read by every process of the host. Reports are JSON, one a line.
+//!
+//! | from, to | frames | descriptors |
+//! |---|---|---|
+//! | caller, zygote, once | [`Settings`], the seccomp program | – |
+//! | caller, zygote | [`CellSpec`] | control socket, standard output, standard error |
+//! | zygote, caller | [`Forked`] | of the process |
+//! | caller, init | [`Spec`], content of the secrets | the root, the network namespace if there is one, the sources of mounts |
+//! | init, caller | [`Report`]s | – |
 
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -18,21 +24,52 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::{Devices, View};
-use crate::container::OverlayAccess;
-use crate::{Access, Blame, Ulimit, User};
+use crate::{Access, Blame, Error, Ulimit, User};
 
-/// A container in the helper's terms.
+/// What all containers of one executor have in common.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Settings {
+    /// An empty directory of the host, over which containers are put together.
+    pub(crate) workbench: PathBuf,
+    pub(crate) devices: Devices,
+    /// Paths below `/sys` that exist and must not be seen, besides the fixed ones.
+    pub(crate) masked: Vec<String>,
+    /// Files to which the zygote writes `0`, so that all containers are in these groups.
+    pub(crate) entrances: Vec<PathBuf>,
+}
+
+/// What is known of a container before anybody needs it.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct CellSpec {
+    /// Files to which the container's first process writes `0`.
+    pub(crate) entrances: Vec<PathBuf>,
+    pub(crate) view: View,
+}
+
+/// What came of a [`CellSpec`].
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) enum Forked {
+    /// The init exists.
+    Init { pid: i32 },
+    /// It could not be made.
+    Failed(Failure),
+}
+
+/// A place in a message's descriptors.
+pub(crate) type Fd = usize;
+
+/// A container in the terms of its init.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Spec {
-    pub(crate) lowers: Vec<PathBuf>,
-    pub(crate) upper: PathBuf,
-    pub(crate) work: PathBuf,
+    /// A detached mount.
+    pub(crate) root: Fd,
     pub(crate) argv: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) cwd: String,
     pub(crate) user: User,
     pub(crate) mounts: Vec<MountSpec>,
-    pub(crate) network: NetworkSpec,
+    /// The network namespace to enter; none stands for the host's.
+    pub(crate) network: Option<Fd>,
     pub(crate) hostname: String,
     pub(crate) shm_size: u64,
     pub(crate) ulimits: Vec<Ulimit>,
@@ -40,14 +77,8 @@ pub(crate) struct Spec {
     pub(crate) hosts: String,
     /// Content of `/etc/resolv.conf`.
     pub(crate) resolv_conf: String,
-    /// An empty directory of the host, over which the container is put together.
-    pub(crate) workbench: PathBuf,
-    /// Files to which the container's first process writes `0`.
-    pub(crate) cgroup_entrances: Vec<PathBuf>,
-    pub(crate) cgroup_view: View,
-    pub(crate) devices: Devices,
-    /// Paths below `/sys` that exist and must not be seen, besides the fixed ones.
-    pub(crate) masked: Vec<String>,
+    /// Open files to which the container's first process writes `0`, besides those of its [`CellSpec`].
+    pub(crate) entrances: Vec<Fd>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -58,20 +89,21 @@ pub(crate) struct MountSpec {
 
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) enum MountKindSpec {
-    Bind {
-        source: PathBuf,
-        access: Access,
+    /// A detached mount, as it is.
+    Whole {
+        mount: Fd,
     },
-    Overlay {
-        lowers: Vec<PathBuf>,
+    /// What a detached mount shows at a path.
+    Part {
+        mount: Fd,
         subpath: String,
-        access: OverlayAccess,
+        access: Access,
     },
     Tmpfs {
         size: Option<u64>,
         mode: u32,
     },
-    /// The content is frame `frame` of the request.
+    /// The content is frame `frame` of the message.
     SecretFile {
         frame: usize,
         mode: u32,
@@ -80,29 +112,21 @@ pub(crate) enum MountKindSpec {
     },
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(crate) enum NetworkSpec {
-    /// The namespace came with the request.
-    Given,
-    None,
-    Host,
-}
-
-/// What the helper and the container's init report.
+/// What the container's init and its first process report.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) enum Report {
     /// The set-up failed; nothing was started.
     SetupFailed(Failure),
+    /// The set-up is done; from here on the command may have had effects.
+    Started,
     /// The program could not be executed.
     ExecFailed { program: String, errno: i32 },
-    /// The command ended with this wait status.
+    /// The command ended with this wait status; the last report.
     CommandEnded { status: i32 },
-    /// Every process is gone; the last report.
-    ContainerEnded { status: i32, user: Duration, system: Duration, largest_process: u64 },
 }
 
 /// A failed step of the set-up.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Failure {
     pub(crate) action: String,
     pub(crate) errno: i32,
@@ -125,69 +149,139 @@ impl Failure {
     }
 }
 
-/// The byte by which the caller asks the helper to kill the container. End of file means the same.
-pub(crate) const KILL: u8 = b'K';
-
-/// No request is larger: secrets are at most a few hundred kilobytes each.
-const MAX_FRAME: usize = 64 << 20;
-const MAX_FRAMES: usize = 10_000;
-
-/// Sends the frames of a request.
-pub(crate) fn send(socket: &UnixStream, frames: &[&[u8]], network: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    let size = frames.iter().map(|frame| frame.len() + 4).sum::<usize>() + 4;
-    let mut bytes = Vec::with_capacity(size);
-    let length = |n: usize| u32::try_from(n).map(u32::to_le_bytes).map_err(|_| io::ErrorKind::InvalidInput);
-    bytes.extend(length(frames.len())?);
-    for frame in frames {
-        bytes.extend(length(frame.len())?);
-        bytes.extend(*frame);
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let source = match failure.detail {
+            Some(detail) => io::Error::other(detail),
+            None => io::Error::from_raw_os_error(failure.errno),
+        };
+        Self::setup(failure.action, failure.blame, source)
     }
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+}
+
+/// What arrived in one piece.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) frames: Vec<Vec<u8>>,
+    pub(crate) fds: Vec<OwnedFd>,
+}
+
+/// No message is larger: secrets are at most a few hundred kilobytes each.
+const MAX_BODY: usize = 256 << 20;
+const MAX_FDS: usize = 4096;
+/// The kernel takes 253 descriptors at once.
+const FDS_AT_ONCE: usize = 128;
+
+/// Sends a message: the lengths of what follows, as many single bytes as it takes to carry the descriptors, and the frames.
+pub(crate) fn send(socket: &UnixStream, frames: &[&[u8]], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let size = frames.iter().map(|frame| frame.len() + 4).sum::<usize>();
+    let length = |n: usize| u32::try_from(n).map(u32::to_le_bytes).map_err(|_| io::ErrorKind::InvalidInput);
+    let head = [length(size)?, length(fds.len())?].concat();
+    let mut body = Vec::with_capacity(size);
+    for frame in frames {
+        body.extend(length(frame.len())?);
+        body.extend(*frame);
+    }
+    let mut chunks = fds.chunks(FDS_AT_ONCE);
+    send_with(socket, &head, chunks.next().unwrap_or_default())?;
+    for chunk in chunks {
+        send_with(socket, &[0], chunk)?;
+    }
+    send_all(socket, &body)
+}
+
+fn send_with(socket: &UnixStream, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_AT_ONCE))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let fds = network.as_slice();
-    if network.is_some() && !ancillary.push(SendAncillaryMessage::ScmRights(fds)) {
+    if !fds.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(fds)) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    let flags = SendFlags::NOSIGNAL;
-    let sent = rustix::net::sendmsg(socket, &[IoSlice::new(&bytes)], &mut ancillary, flags)?;
-    let mut rest = &bytes[sent..];
+    let slices = [IoSlice::new(bytes)];
+    let sent = rustix::io::retry_on_intr(|| {
+        rustix::net::sendmsg(socket, &slices, &mut ancillary, SendFlags::NOSIGNAL)
+    })?;
+    send_all(socket, &bytes[sent..])
+}
+
+fn send_all(socket: &UnixStream, mut rest: &[u8]) -> io::Result<()> {
     while !rest.is_empty() {
-        let sent = rustix::io::retry_on_intr(|| rustix::net::send(socket, rest, flags))?;
+        let sent = rustix::io::retry_on_intr(|| rustix::net::send(socket, rest, SendFlags::NOSIGNAL))?;
         rest = &rest[sent..];
     }
     Ok(())
 }
 
-/// Receives the frames of a request.
-pub(crate) fn receive(socket: &UnixStream) -> io::Result<(Vec<Vec<u8>>, Option<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut count = [0; 4];
-    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::WAITALL;
-    let received =
-        rustix::net::recvmsg(socket.as_fd(), &mut [IoSliceMut::new(&mut count)], &mut ancillary, flags)?;
-    if received.bytes != count.len() {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    let network = ancillary.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        RecvAncillaryMessage::ScmCredentials(_) | _ => None,
+/// Receives a message; an end of file is an error.
+pub(crate) fn receive(socket: &UnixStream) -> io::Result<Message> {
+    let mut fds = Vec::new();
+    let mut head = [0; 8];
+    receive_with(socket, &mut head, &mut fds)?;
+    let [body, count] = [0, 4].map(|at| {
+        let length = head[at..].first_chunk().expect("the head holds two lengths");
+        u32::from_le_bytes(*length) as usize
     });
-    let count = u32::from_le_bytes(count) as usize;
-    if count > MAX_FRAMES {
+    if body > MAX_BODY || count > MAX_FDS {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    let mut frames = Vec::with_capacity(count);
-    for _ in 0..count {
-        let mut length = [0; 4];
-        (&*socket).read_exact(&mut length)?;
-        let length = u32::from_le_bytes(length) as usize;
-        if length > MAX_FRAME {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        let mut frame = vec![0; length];
-        (&*socket).read_exact(&mut frame)?;
-        frames.push(frame);
+    while fds.len() < count {
+        receive_with(socket, &mut [0], &mut fds)?;
     }
-    Ok((frames, network))
+    let mut bytes = vec![0; body];
+    (&*socket).read_exact(&mut bytes)?;
+    let (mut rest, mut frames) = (bytes.as_slice(), Vec::new());
+    while let Some((length, after)) = rest.split_first_chunk() {
+        let length = u32::from_le_bytes(*length) as usize;
+        let (frame, after) = after.split_at_checked(length).ok_or(io::ErrorKind::InvalidData)?;
+        frames.push(frame.to_vec());
+        rest = after;
+    }
+    Ok(Message { frames, fds })
+}
+
+/// Fills `bytes`, and appends the descriptors that come with them.
+fn receive_with(socket: &UnixStream, bytes: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_AT_ONCE))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::WAITALL;
+    let expected = bytes.len();
+    let mut slices = [IoSliceMut::new(bytes)];
+    let received = rustix::io::retry_on_intr(|| {
+        rustix::net::recvmsg(socket.as_fd(), &mut slices, &mut ancillary, flags)
+    })?;
+    if received.bytes != expected {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            fds.extend(received);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_and_many_descriptors_arrive_as_they_were_sent() {
+        let (one, other) = UnixStream::pair().unwrap();
+        let fds = vec![one.as_fd(); 2 * FDS_AT_ONCE + 1];
+        let large = vec![7; 1000];
+        send(&one, &[b"first", b"", &large], &fds).unwrap();
+        send(&one, &[], &[]).unwrap();
+        let message = receive(&other).unwrap();
+        assert_eq!(message.frames, [b"first".to_vec(), Vec::new(), large]);
+        assert_eq!(message.fds.len(), 2 * FDS_AT_ONCE + 1);
+        assert!(receive(&other).unwrap().frames.is_empty());
+        drop((message, one));
+        assert!(receive(&other).is_err());
+    }
+
+    #[test]
+    fn a_frame_that_is_longer_than_its_message_is_refused() {
+        let (one, other) = UnixStream::pair().unwrap();
+        send_all(&one, &[5, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 9]).unwrap();
+        assert_eq!(receive(&other).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
 }

@@ -12,6 +12,16 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::time::Duration;
 
+/// Gives memory that was freed back to the system, which the allocator does by itself only at the end of each of its
+/// heaps. Takes a moment: meant for a process that has nothing to do.
+pub fn release_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes no pointer, and may be called at any time by any thread.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// A process made by [`fork_with`].
 pub(crate) struct Child {
     /// Its id as this process sees it.
@@ -20,18 +30,32 @@ pub(crate) struct Child {
     pub(crate) pidfd: OwnedFd,
 }
 
+/// Whose child a process is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Parent {
+    /// That of the process that makes it.
+    This,
+    /// That of this process's own parent, who alone can wait for it.
+    OfThis,
+}
+
 /// `clone3(2)` without shared memory, in new namespaces given by `CLONE_NEW*` flags; `None` is returned in the child.
 ///
 /// Must only be called while the process has one thread.
-pub(crate) fn fork_with(namespaces: u64) -> io::Result<Option<Child>> {
+pub(crate) fn fork_with(namespaces: u64, parent: Parent) -> io::Result<Option<Child>> {
     let mut pidfd: libc::c_int = -1;
-    let clone_pidfd = u64::try_from(libc::CLONE_PIDFD).expect("a flag is not negative");
+    let flag = |flag: i32| u64::try_from(flag).expect("a flag is not negative");
+    // With CLONE_PARENT, the signal at the child's end is the one of this process's own end.
+    let (parent, exit_signal) = match parent {
+        Parent::This => (0, flag(libc::SIGCHLD)),
+        Parent::OfThis => (flag(libc::CLONE_PARENT), 0),
+    };
     let arguments = libc::clone_args {
-        flags: namespaces | clone_pidfd,
+        flags: namespaces | parent | flag(libc::CLONE_PIDFD),
         pidfd: ptr::from_mut(&mut pidfd) as u64,
         child_tid: 0,
         parent_tid: 0,
-        exit_signal: libc::SIGCHLD as u64,
+        exit_signal,
         stack: 0,
         stack_size: 0,
         tls: 0,
@@ -150,11 +174,19 @@ fn change_signal_mask(how: i32, all: bool) {
     }
 }
 
-/// Marks all descriptors from 3 on to be closed by the next exec.
-pub(crate) fn close_others_on_exec() -> io::Result<()> {
+/// Marks all descriptors from 3 on to be closed by the next exec, whoever opened them.
+pub fn close_others_on_exec() -> io::Result<()> {
     // SAFETY: no pointers are passed.
     let done = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Closes a descriptor in a child of a fork, whose owner is the parent's copy of a value.
+///
+/// Must only be called in a process that never uses or drops the value.
+pub(crate) fn close(fd: impl AsFd) {
+    // SAFETY: no pointers are passed; that nothing uses the descriptor afterwards is what the caller sees to.
+    unsafe { libc::close(fd.as_fd().as_raw_fd()) };
 }
 
 /// Takes over a descriptor that this process was started with.
@@ -182,21 +214,6 @@ pub(crate) fn set_mount_attributes(mount: impl AsFd, set: u64) -> io::Result<()>
             size_of::<libc::mount_attr>(),
         )
     };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Brings up the loopback interface of the current network namespace.
-pub(crate) fn loopback_up() -> io::Result<()> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-    // SAFETY: all-zero is a valid `ifreq`.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
-        *to = libc::c_char::from_ne_bytes([*from]);
-    }
-    request.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_UP).expect("fits");
-    // SAFETY: SIOCSIFFLAGS reads one `ifreq`, which is valid.
-    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

@@ -38,6 +38,7 @@ macro_rules! digest {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        #[derive(rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
         pub struct $name(pub [u8; 32]);
 
         impl $name {
@@ -90,7 +91,9 @@ digest! {
 }
 
 /// BLAKE3 of a file's bytes, with their number: the identity of file content inside the farm.
-#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(
+    Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize,
+)]
 pub struct BlobDigest {
     /// BLAKE3 of the bytes.
     pub hash: [u8; 32],
@@ -122,7 +125,9 @@ impl fmt::Debug for BlobDigest {
 /// farm's own digests.
 ///
 /// Specification: OCI image-spec, "Descriptor", section "Digests".
-#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(
+    Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize,
+)]
 pub struct OciDigest(pub [u8; 32]);
 
 impl fmt::Display for OciDigest {

@@ -6,7 +6,19 @@ use crate::{ImageConfig, Op, Platform, Reference};
 
 /// Position of a stage in the Dockerfile, from 0. Stages that the target does not need keep their number
 /// but are not in the graph.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd,
+    rkyv::Archive,
+    rkyv::Deserialize,
+    rkyv::Serialize,
+)]
 pub struct StageId(pub u32);
 
 /// Position of a source image in [`BuildGraph::images`].
@@ -14,7 +26,19 @@ pub struct StageId(pub u32);
 pub struct ImageId(pub u32);
 
 /// One step of one stage.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    Ord,
+    PartialEq,
+    PartialOrd,
+    rkyv::Archive,
+    rkyv::Deserialize,
+    rkyv::Serialize,
+)]
 pub struct StepId {
     /// The stage.
     pub stage: StageId,
@@ -23,7 +47,9 @@ pub struct StepId {
 }
 
 /// Name of a local directory that the client can read: the main context or one given by `--build-context`.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(
+    Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize,
+)]
 pub struct ContextName(pub String);
 
 impl ContextName {

@@ -17,6 +17,32 @@ pub enum Op {
     Workdir(Workdir),
 }
 
+impl Op {
+    /// The stages whose results it reads beside its own.
+    pub fn stages(&self) -> Vec<StageId> {
+        let of_origin = |origin: &Origin| match origin {
+            Origin::Stage(stage) => Some(*stage),
+            Origin::Context(_) | Origin::Image(_) | Origin::Scratch => None,
+        };
+        match self {
+            Self::Copy(copy) => of_origin(&copy.from).into_iter().collect(),
+            Self::Run(run) => {
+                let mounts = run.mounts.iter().filter_map(|mount| match &mount.kind {
+                    MountKind::Bind { from, .. } | MountKind::Cache { from: Some(from), .. } => {
+                        of_origin(from)
+                    }
+                    MountKind::Cache { from: None, .. }
+                    | MountKind::Tmpfs { .. }
+                    | MountKind::Secret { .. }
+                    | MountKind::Ssh { .. } => None,
+                });
+                mounts.collect()
+            }
+            Self::Metadata | Self::Workdir(_) => Vec::new(),
+        }
+    }
+}
+
 /// `WORKDIR`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Workdir {
@@ -128,7 +154,7 @@ pub struct Run {
 }
 
 /// A resource limit as `setrlimit(2)` takes it; `u64::MAX` is unlimited.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub struct Ulimit {
     /// Name in lower case without `RLIMIT_`, such as `nofile`.
     pub name: String,
@@ -139,7 +165,7 @@ pub struct Ulimit {
 }
 
 /// The network of a `RUN`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub enum Network {
     /// A network namespace of its own, with address translation.
     Default,
@@ -227,7 +253,7 @@ pub enum MountKind {
 }
 
 /// Who may use a cache mount at the same time.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub enum Sharing {
     /// Anybody.
     Shared,

@@ -6,7 +6,9 @@ use std::str::FromStr;
 /// An operating system and an architecture, as in `linux/arm64` or `linux/arm/v7`.
 ///
 /// Specification: OCI image-spec, "Image Index", the `platform` property.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(
+    Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize,
+)]
 pub struct Platform {
     /// `GOOS` of the platform.
     pub os: String,

@@ -8,7 +8,9 @@ use crate::OciDigest;
 /// A normalised image reference: `busybox` is `docker.io/library/busybox:latest`.
 ///
 /// Specification: the grammar of `distribution/reference`, as `docker pull` reads it.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(
+    Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize,
+)]
 pub struct Reference {
     /// Host and port of the registry, `docker.io` when none was given.
     pub registry: String,

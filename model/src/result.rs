@@ -3,7 +3,7 @@
 use crate::{ContentDigest, LayerDigest};
 
 /// How a step's process ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub enum Exit {
     /// It returned this code.
     Code(u8),
@@ -34,7 +34,7 @@ impl std::fmt::Display for Exit {
 }
 
 /// What a step used.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub struct Usage {
     /// Wall time of the process in microseconds.
     pub wall_micros: u64,
@@ -45,7 +45,7 @@ pub struct Usage {
 }
 
 /// A layer that is known by its tree.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub struct LayerRef {
     /// Identity, mtimes included.
     pub digest: LayerDigest,

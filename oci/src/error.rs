@@ -39,6 +39,26 @@ pub enum Error {
         #[source]
         fault: Fault,
     },
+    /// What a registry answered to a push, or that it did not.
+    #[error("push `{reference}` to `{registry}`: {fault}")]
+    Push {
+        /// Host and port that were asked.
+        registry: String,
+        /// What was to be pushed.
+        reference: String,
+        /// What happened.
+        #[source]
+        fault: Fault,
+    },
+    /// Credentials that a registry does not take.
+    #[error("log in to `{registry}`: {fault}")]
+    Login {
+        /// Host and port that were asked.
+        registry: String,
+        /// What happened.
+        #[source]
+        fault: Fault,
+    },
     /// Every mirror and the registry itself failed.
     #[error("pull `{reference}`: {}", attempts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     AllFailed {
@@ -162,11 +182,17 @@ pub struct Attempt {
 }
 
 /// How an HTTP exchange failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Fault {
     /// 401, or a token server that refused.
     #[error("authentication required (401){0}")]
     Unauthorized(Detail),
+    /// 401 although credentials were given.
+    #[error("its credentials were refused (401){0}")]
+    Refused(Detail),
+    /// 401 although a token was issued for the credentials.
+    #[error("the credentials are valid, but do not allow this (401){0}")]
+    Insufficient(Detail),
     /// 403.
     #[error("access denied (403){0}")]
     Forbidden(Detail),
@@ -283,6 +309,8 @@ impl Error {
             Self::Io { .. }
             | Self::Store(_)
             | Self::Registry { .. }
+            | Self::Push { .. }
+            | Self::Login { .. }
             | Self::AllFailed { .. }
             | Self::DigestMismatch { .. }
             | Self::SizeMismatch { .. }
@@ -304,6 +332,8 @@ impl Fault {
             Self::Interrupted { received, reason } => *received > 0 || reason != SILENCE,
             Self::Status { status, .. } => *status >= 500 || *status == 429 || *status == 408,
             Self::Unauthorized(_)
+            | Self::Refused(_)
+            | Self::Insufficient(_)
             | Self::Forbidden(_)
             | Self::NotFound(_)
             | Self::Protocol(_)

@@ -4,21 +4,25 @@
 //! packed once for each combination of compression and timestamps; the store remembers the result.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use farm_model::result::LayerRef;
 use farm_model::{History, ImageConfig, OciDigest};
-use farm_store::{OciWriter, Packed, Store};
+use farm_store::{Packed, Store};
 use farm_tree::Mtime;
-use sha2::{Digest, Sha256};
 
 use crate::Error;
 use crate::config::write_config;
 use crate::manifest::{Descriptor, Manifest, PlatformJson, media};
-use crate::pack::{PACKER_VERSION, write_tar};
 use crate::resolved::{LayerDescriptor, sha256};
+
+mod chunks;
+mod packed;
+
+use chunks::Pool;
+pub use packed::pack_layer;
+use packed::{diff_id, known_diff_id};
 
 /// What a build made.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -84,6 +88,8 @@ pub enum Timestamps {
 pub struct AssembleOptions {
     /// Compression of new layers.
     pub compression: Compression,
+    /// How hard it tries; none means the usual. What is above the highest level is taken for that.
+    pub level: Option<u8>,
     /// Times of config and new layers.
     pub timestamps: Timestamps,
 }
@@ -114,22 +120,16 @@ impl Compression {
         }
     }
 
-    /// The name under which the store remembers the packed form.
-    fn codec(self, timestamps: Timestamps) -> String {
-        let name = match self {
-            Self::Gzip => "gzip-6",
-            Self::Zstd => "zstd-3",
-            Self::None => "plain",
-        };
-        match timestamps {
-            Timestamps::Keep | Timestamps::Created(_) => format!("{name}/{PACKER_VERSION}"),
-            Timestamps::Rewrite(epoch) => format!("{name}/{PACKER_VERSION}@{epoch}"),
+    /// The highest level that makes sense; the lowest is 0.
+    pub fn highest_level(self) -> u8 {
+        match self {
+            Self::Gzip => 9,
+            Self::Zstd => 22,
+            Self::None => 0,
         }
     }
 }
 
-const GZIP_LEVEL: u32 = 6;
-const ZSTD_LEVEL: i32 = 3;
 const NANOS: i64 = 1_000_000_000;
 
 impl Timestamps {
@@ -145,6 +145,13 @@ impl Timestamps {
             Self::Keep => None,
             Self::Created(epoch) | Self::Rewrite(epoch) => Some(epoch.saturating_mul(NANOS)),
         }
+    }
+}
+
+impl Assembled {
+    /// The descriptor of the manifest as JSON, as it stands in an index.
+    pub fn descriptor_json(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.descriptor).expect("a descriptor is strings, numbers and maps of strings")
     }
 }
 
@@ -198,14 +205,46 @@ impl Image {
         (config, history)
     }
 
-    /// Packed forms of the layers, in order; layers are packed side by side.
+    /// The image's id, the digest of its config, without compressing or keeping anything: it follows from the tars alone.
+    pub fn id(&self, store: &Store, timestamps: Timestamps) -> Result<OciDigest, Error> {
+        let diff_ids = self.side_by_side(&|layer| diff_id(layer, store, timestamps))?;
+        Ok(self.id_with(timestamps, &diff_ids))
+    }
+
+    /// The image's id when it takes no layer's bytes to tell: each one's tar was hashed before.
+    pub fn known_id(&self, store: &Store, timestamps: Timestamps) -> Result<Option<OciDigest>, Error> {
+        let mut diff_ids = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            match known_diff_id(layer, store, timestamps)? {
+                Some(diff_id) => diff_ids.push(diff_id),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(self.id_with(timestamps, &diff_ids)))
+    }
+
+    fn id_with(&self, timestamps: Timestamps, diff_ids: &[OciDigest]) -> OciDigest {
+        let (config, history) = self.dated(timestamps);
+        sha256(&write_config(&config, &history, diff_ids))
+    }
+
+    /// Packed forms of the layers, in order.
     fn pack_layers(&self, store: &Store, options: AssembleOptions) -> Result<Vec<Packed>, Error> {
+        let pool = OnceLock::new();
+        self.side_by_side(&|layer| packed_form(layer, store, options, &pool))
+    }
+
+    /// What `make` makes of each layer, in order; of several layers at a time, and of an equal one once.
+    fn side_by_side<T: Copy + Send>(
+        &self,
+        make: &(dyn Fn(&ImageLayer) -> Result<T, Error> + Sync),
+    ) -> Result<Vec<T>, Error> {
         let next = AtomicUsize::new(0);
         let done = Mutex::new(BTreeMap::new());
         let work = || {
             while let Some(layer) = self.layers.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let packed = packed_form(layer, store, options);
-                done.lock().unwrap_or_else(PoisonError::into_inner).insert(layer.layer().digest, packed);
+                let made = make(layer);
+                done.lock().unwrap_or_else(PoisonError::into_inner).insert(layer.layer().digest, made);
             }
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(self.layers.len());
@@ -216,16 +255,16 @@ impl Image {
             work();
         });
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut results: BTreeMap<_, Packed> = BTreeMap::new();
-        let mut packed = Vec::new();
+        let mut results: BTreeMap<_, T> = BTreeMap::new();
+        let mut all = Vec::new();
         for layer in &self.layers {
             let key = layer.layer().digest;
             if let Some(result) = done.remove(&key) {
                 results.insert(key, result?);
             }
-            packed.push(*results.get(&key).ok_or(Error::MissingLayer(key))?);
+            all.push(*results.get(&key).ok_or(Error::MissingLayer(key))?);
         }
-        Ok(packed)
+        Ok(all)
     }
 }
 
@@ -259,7 +298,12 @@ fn descriptor(media_type: &str, digest: OciDigest, size: u64) -> Descriptor {
     }
 }
 
-fn packed_form(layer: &ImageLayer, store: &Store, options: AssembleOptions) -> Result<Packed, Error> {
+fn packed_form(
+    layer: &ImageLayer,
+    store: &Store,
+    options: AssembleOptions,
+    pool: &OnceLock<Pool>,
+) -> Result<Packed, Error> {
     match layer {
         ImageLayer::Base { descriptor, .. } => {
             let digest = descriptor.descriptor.digest;
@@ -267,83 +311,6 @@ fn packed_form(layer: &ImageLayer, store: &Store, options: AssembleOptions) -> R
             let diff_id = descriptor.diff_id;
             Ok(Packed { digest, size, diff_id })
         }
-        ImageLayer::Built(layer) => pack_layer(layer, store, options),
-    }
-}
-
-/// The packed form of a layer: remembered, or made now.
-pub fn pack_layer(layer: &LayerRef, store: &Store, options: AssembleOptions) -> Result<Packed, Error> {
-    let codec = options.compression.codec(options.timestamps);
-    if let Some(known) = store.packed(&layer.digest, &codec)?
-        && store.has_oci_blob(&known.digest)?.is_some()
-    {
-        return Ok(known);
-    }
-    let tree = store.tree(&layer.digest)?.ok_or(Error::MissingLayer(layer.digest))?;
-    let mut out = Packer::new(store.oci_writer()?, options.compression).map_err(writing)?;
-    write_tar(&tree, store, &mut out, options.timestamps.clamp())?;
-    let (writer, diff_id) = out.finish().map_err(writing)?;
-    let (digest, size) = writer.finish()?;
-    let packed = Packed { digest, size, diff_id };
-    store.put_packed(&layer.digest, &codec, &packed)?;
-    Ok(packed)
-}
-
-fn writing(source: io::Error) -> Error {
-    Error::Io { action: "write", path: "the packed layer".into(), source }
-}
-
-/// Hashes the tar, compresses it and hands it on.
-struct Packer {
-    hasher: Sha256,
-    encoder: Encoder,
-}
-
-enum Encoder {
-    Gzip(flate2::write::GzEncoder<OciWriter>),
-    Zstd(zstd::stream::write::Encoder<'static, OciWriter>),
-    None(OciWriter),
-}
-
-impl Packer {
-    fn new(out: OciWriter, compression: Compression) -> io::Result<Self> {
-        let encoder = match compression {
-            // The builder's defaults: no name, no time, unknown system.
-            Compression::Gzip => {
-                Encoder::Gzip(flate2::GzBuilder::new().write(out, flate2::Compression::new(GZIP_LEVEL)))
-            }
-            Compression::Zstd => Encoder::Zstd(zstd::stream::write::Encoder::new(out, ZSTD_LEVEL)?),
-            Compression::None => Encoder::None(out),
-        };
-        Ok(Self { hasher: Sha256::new(), encoder })
-    }
-
-    fn finish(self) -> io::Result<(OciWriter, OciDigest)> {
-        let writer = match self.encoder {
-            Encoder::Gzip(encoder) => encoder.finish()?,
-            Encoder::Zstd(encoder) => encoder.finish()?,
-            Encoder::None(writer) => writer,
-        };
-        Ok((writer, OciDigest(self.hasher.finalize().into())))
-    }
-}
-
-impl Write for Packer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = match &mut self.encoder {
-            Encoder::Gzip(encoder) => encoder.write(bytes)?,
-            Encoder::Zstd(encoder) => encoder.write(bytes)?,
-            Encoder::None(writer) => writer.write(bytes)?,
-        };
-        self.hasher.update(&bytes[..count]);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match &mut self.encoder {
-            Encoder::Gzip(encoder) => encoder.flush(),
-            Encoder::Zstd(encoder) => encoder.flush(),
-            Encoder::None(writer) => writer.flush(),
-        }
+        ImageLayer::Built(layer) => packed::pack(layer, store, options, pool),
     }
 }

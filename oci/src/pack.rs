@@ -22,8 +22,8 @@ mod header;
 
 pub(crate) use header::HeaderWriter;
 
-/// Goes into the name of every remembered packed form; a change of bytes needs another.
-pub const PACKER_VERSION: &str = "1";
+/// Goes into the name of every remembered packed form; a change of bytes needs another, be it of the tar or of a compressor.
+pub const PACKER_VERSION: &str = "2";
 
 /// Writes `tree`, a layer or a merged tree, as a tar. Times after `clamp` become `clamp`.
 pub fn write_tar(tree: &Tree, store: &Store, out: &mut dyn Write, clamp: Option<Mtime>) -> Result<(), Error> {

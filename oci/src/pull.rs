@@ -31,6 +31,8 @@ pub enum Source {
     },
     /// In a directory.
     Layout(Layout),
+    /// In the store already.
+    Stored,
 }
 
 /// What happens while an image is pulled.
@@ -214,6 +216,10 @@ impl Source {
         match self {
             Self::Registry { client, reference } => {
                 client.fetch_blob(reference, &layer.descriptor, store, received).await
+            }
+            Self::Stored => {
+                let digest = layer.descriptor.digest;
+                store.has_oci_blob(&digest)?.map(drop).ok_or(Error::MissingBaseBlob(digest))
             }
             Self::Layout(layout) => {
                 let (layout, store, descriptor) = (layout.clone(), store.clone(), layer.descriptor.clone());

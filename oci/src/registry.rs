@@ -1,8 +1,8 @@
 //! Registry client: resolves references and streams blobs into the store.
 //!
 //! Follows the OCI distribution-spec and Docker's token protocol. Mirrors are asked in order, then the registry itself.
-//! Everything that waits has a deadline, retries are bounded, and every byte is checked against its digest. Pushing is
-//! deliberately absent.
+//! Everything that waits has a deadline, retries are bounded, and every byte is checked against its digest. What goes the
+//! other way is in [`crate::push`].
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,12 +22,17 @@ mod blob;
 mod credentials;
 mod endpoint;
 mod http;
+pub mod login;
 
+pub(crate) use auth::Access;
 use auth::Tokens;
 use credentials::Credentials;
-use endpoint::Endpoint;
+pub(crate) use endpoint::Endpoint;
+pub(crate) use http::{
+    Failure, MAX_RETRY_AFTER, Trust, agent, body_limited, build_client, fault_of, fault_of_status,
+    interrupted,
+};
 pub use http::{Proxies, Timeouts};
-pub(crate) use http::{Trust, agent, body_limited, build_client, fault_of, fault_of_status, interrupted};
 
 /// How registries are reached.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +64,7 @@ pub struct Client {
     insecure: reqwest::Client,
     credentials: Credentials,
     tokens: Mutex<Tokens>,
+    uploading: http::Uploading,
     /// Base addresses of insecure endpoints, once it is known whether they speak TLS.
     bases: Mutex<BTreeMap<String, String>>,
 }
@@ -78,6 +84,7 @@ impl Client {
             insecure,
             credentials,
             tokens: Mutex::new(Tokens::default()),
+            uploading: http::Uploading::default(),
             bases: Mutex::new(BTreeMap::new()),
         })
     }
@@ -230,7 +237,12 @@ impl Client {
         }
     }
 
-    fn backoff(&self, attempt: u32) -> Duration {
+    /// Deadlines and retries.
+    pub(crate) fn timeouts(&self) -> &Timeouts {
+        &self.config.timeouts
+    }
+
+    pub(crate) fn backoff(&self, attempt: u32) -> Duration {
         self.config.timeouts.backoff.saturating_mul(1 << attempt.min(6))
     }
 }

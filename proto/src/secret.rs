@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 /// Bytes that must not be printed: `Debug` shows only how many there are.
-#[derive(Clone, Eq, PartialEq)]
+#[derive(Archive, Clone, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Secret(Vec<u8>);
 
 impl Secret {

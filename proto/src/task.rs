@@ -1,19 +1,25 @@
 //! What a worker can be asked to do. Everything is resolved: a task names layers, not stages or images.
+#![expect(
+    missing_docs,
+    reason = "rkyv leaves the fields of its resolvers undocumented; a test looks at ours"
+)]
 
 use farm_model::op::{Network, Sharing, Ulimit};
 use farm_model::result::LayerRef;
 
+use rkyv::{Archive, Deserialize, Serialize};
+
 use crate::Secret;
 
 /// The kinds of work that need a worker.
-#[derive(Clone, Debug)]
+#[derive(Archive, Clone, Debug, Deserialize, Serialize)]
 pub enum Task {
     /// Runs a command over a stack of layers and commits what it changed.
     Run(Box<RunTask>),
 }
 
 /// `RUN`, with every input by digest.
-#[derive(Clone, Debug)]
+#[derive(Archive, Clone, Debug, Deserialize, Serialize)]
 pub struct RunTask {
     /// The layers of the stage so far, the lowest first.
     pub layers: Vec<LayerRef>,
@@ -41,10 +47,33 @@ pub struct RunTask {
     pub shm_size: Option<u64>,
     /// Resource limits.
     pub ulimits: Vec<Ulimit>,
+    /// What becomes of what the command writes.
+    pub keep: Keep,
+}
+
+/// What becomes of what a command writes.
+#[derive(Archive, Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Keep {
+    /// It is made a layer.
+    Layer,
+    /// It is thrown away.
+    Nothing,
+}
+
+/// How a worker reaches an SSH agent.
+#[derive(Archive, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Agent {
+    /// By a socket on the worker's own machine.
+    Path(String),
+    /// Through the coordinator, [`crate::worker::Opening::Agent`].
+    Client {
+        /// Which of the client's agents.
+        id: String,
+    },
 }
 
 /// One mount of a task.
-#[derive(Clone, Debug)]
+#[derive(Archive, Clone, Debug, Deserialize, Serialize)]
 pub struct TaskMount {
     /// Absolute path inside.
     pub target: String,
@@ -53,7 +82,7 @@ pub struct TaskMount {
 }
 
 /// The kinds of mount, with their contents by digest.
-#[derive(Clone, Debug)]
+#[derive(Archive, Clone, Debug, Deserialize, Serialize)]
 pub enum TaskMountKind {
     /// A path of a stack of layers.
     Bind {
@@ -91,10 +120,10 @@ pub enum TaskMountKind {
         /// Its value.
         value: Secret,
     },
-    /// The socket of an SSH agent that lives on the worker's own machine.
+    /// The socket of an SSH agent.
     Ssh {
-        /// Path of the socket outside.
-        socket: String,
+        /// How the agent is reached.
+        agent: Agent,
         /// Mode of the socket inside.
         mode: u32,
         /// Owner of the socket inside.
@@ -105,7 +134,7 @@ pub enum TaskMountKind {
 }
 
 /// A cache mount.
-#[derive(Clone, Debug)]
+#[derive(Archive, Clone, Debug, Deserialize, Serialize)]
 pub struct CacheMount {
     /// Identity, the scope included.
     pub id: String,

@@ -1,9 +1,10 @@
 //! Blobs: where their bytes are, and how they come in.
 //!
-//! A blob is in up to three kinds of place: inline in the database when it is small, as a file of its own, and inside
-//! layer directories. A location row counts only while its layer's directory does, so nothing has to be cleaned up when
+//! A blob has at most one copy of its own: inline in the database when it is tiny, in a pack when it is small, else a
+//! file. Further copies lie inside layer directories. A location row counts only while its layer's directory does, so nothing has to be cleaned up when
 //! a directory goes. Bytes are hashed while they are written; nothing is stored under a digest that it does not have.
 
+use std::cell::Cell;
 use std::fs;
 use std::io::{self, Read, Write as _};
 use std::os::unix::ffi::OsStrExt;
@@ -16,19 +17,36 @@ use crate::database::{Table, read_value, value};
 use crate::durability::{Fresh, Kind};
 use crate::error::Context;
 use crate::layout::Draft;
+use crate::packs::{PACKED_BYTES, Slot};
+use crate::work::Thing;
 use crate::{Error, Store};
 
 /// The largest blob that is kept in the database itself.
-const INLINE_BYTES: usize = 4096;
+pub(crate) const INLINE_BYTES: usize = 512;
 const BUFFER_BYTES: usize = 128 << 10;
 
 const INLINE: u8 = 0;
 const FILE: u8 = 1;
+const PACK: u8 = 2;
+
+thread_local! {
+    /// Where a blob that may be small is read to; kept, since fresh memory costs more than the read.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// How the store holds a copy of its own.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Own {
+    Inline(Vec<u8>),
+    Pack(Slot),
+    File,
+}
 
 /// Where a copy of a blob lies.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Place {
     Inline(Vec<u8>),
+    Pack(Slot),
     File(PathBuf),
     Layer { layer: LayerDigest, path: Vec<u8> },
 }
@@ -37,6 +55,7 @@ impl Store {
     /// Whether some copy of `blob` is here. The empty blob always is.
     pub fn contains(&self, blob: &BlobDigest) -> Result<bool, Error> {
         let key = blob_key(blob);
+        self.core.touched.touch(Thing::Blob, &blob.hash);
         Ok(blob.size == 0
             || self.core.database.has(Table::Blobs, &key)?
             || !self.layer_places(&key)?.is_empty())
@@ -58,22 +77,54 @@ impl Store {
         limit: u64,
         expected: Option<&BlobDigest>,
     ) -> Result<BlobDigest, Error> {
-        let small = read_small(reader)?;
-        if small.len() <= INLINE_BYTES {
-            let blob = BlobDigest::of(&small);
+        let mut buffer = BUFFER.take();
+        buffer.resize(PACKED_BYTES + 1, 0);
+        let taken = self.take_in_through(&mut buffer, reader, limit, expected);
+        BUFFER.set(buffer);
+        taken
+    }
+
+    fn take_in_through(
+        &self,
+        buffer: &mut [u8],
+        reader: &mut dyn Read,
+        limit: u64,
+        expected: Option<&BlobDigest>,
+    ) -> Result<BlobDigest, Error> {
+        let count = fill(buffer, reader)?;
+        let start = &buffer[..count];
+        if count < buffer.len() {
+            let blob = BlobDigest::of(start);
             check(&blob, limit, expected)?;
-            if !self.contains(&blob)? {
-                self.core.database.put(Table::Blobs, &blob_key(&blob), &inline_row(&small))?;
+            if !self.has_already(&blob, expected)? {
+                self.keep_small(&blob, start)?;
             }
             return Ok(blob);
         }
         let mut draft = Draft::create(self.core.layout.temporary("blob"))?;
-        let blob = write_hashed(&mut small.chain(reader), &mut draft, limit, expected)?;
+        let blob = write_hashed(&mut start.chain(reader), &mut draft, limit, expected)?;
         check(&blob, limit, expected)?;
-        if !self.contains(&blob)? {
+        if !self.has_already(&blob, expected)? {
             self.keep_file(&blob, draft)?;
         }
         Ok(blob)
+    }
+
+    /// Whether a blob that came needs no keeping. Whoever expected it has found it missing before, so that only another
+    /// who brought it meanwhile counts.
+    fn has_already(&self, blob: &BlobDigest, expected: Option<&BlobDigest>) -> Result<bool, Error> {
+        match expected {
+            Some(_) => Ok(blob.size == 0 || self.core.database.has(Table::Blobs, &blob_key(blob))?),
+            None => self.contains(blob),
+        }
+    }
+
+    /// Keeps the bytes of a blob that needs no file of its own.
+    pub(crate) fn keep_small(&self, blob: &BlobDigest, bytes: &[u8]) -> Result<(), Error> {
+        if bytes.len() > INLINE_BYTES {
+            return self.core.packs.keep(&self.core, blob, bytes);
+        }
+        self.core.database.put(Table::Blobs, &blob_key(blob), &inline_row(bytes))
     }
 
     /// Gives a complete file its place among the blob files and records it.
@@ -108,8 +159,9 @@ impl Store {
         }
         if let Some(row) = self.core.database.get(Table::Blobs, &key)? {
             places.push(match read_row(&row)? {
-                Some(bytes) => Place::Inline(bytes),
-                None => Place::File(self.core.layout.blob(blob)),
+                Own::Inline(bytes) => Place::Inline(bytes),
+                Own::Pack(slot) => Place::Pack(slot),
+                Own::File => Place::File(self.core.layout.blob(blob)),
             });
         }
         places.extend(self.layer_places(&key)?);
@@ -158,7 +210,7 @@ pub(crate) fn location_row(blob: &BlobDigest, layer: &LayerDigest, path: &[u8]) 
     ([blob_key(blob).as_slice(), layer.as_bytes()].concat(), row.into_bytes())
 }
 
-fn inline_row(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn inline_row(bytes: &[u8]) -> Vec<u8> {
     let mut row = value();
     row.u8(INLINE).bytes(bytes);
     row.into_bytes()
@@ -170,19 +222,34 @@ fn file_row() -> Vec<u8> {
     row.into_bytes()
 }
 
-fn read_row(row: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+/// The row of a blob in a pack.
+pub(crate) fn pack_row(slot: Slot) -> Vec<u8> {
+    let mut row = value();
+    row.u8(PACK).u64(slot.pack).u64(slot.offset);
+    row.into_bytes()
+}
+
+pub(crate) fn read_row(row: &[u8]) -> Result<Own, Error> {
     read_value(Table::Blobs, row, |decoder| match decoder.u8()? {
-        INLINE => decoder.bytes().map(|bytes| Some(bytes.to_vec())),
-        FILE => Ok(None),
-        _ => Err::<_, Malformed>(decoder.malformed("a blob is neither inline nor a file")),
+        INLINE => decoder.bytes().map(|bytes| Own::Inline(bytes.to_vec())),
+        FILE => Ok(Own::File),
+        PACK => Ok(Own::Pack(Slot { pack: decoder.u64()?, offset: decoder.u64()? })),
+        _ => Err::<_, Malformed>(decoder.malformed("a blob is neither inline nor in a pack nor a file")),
     })
 }
 
-/// Reads up to one byte more than is kept inline.
-fn read_small(reader: &mut dyn Read) -> Result<Vec<u8>, Error> {
-    let mut small = Vec::new();
-    reader.take(INLINE_BYTES as u64 + 1).read_to_end(&mut small).map_err(Error::Source)?;
-    Ok(small)
+/// Reads until `buffer` is full or nothing more comes; says how much came.
+pub(crate) fn fill(buffer: &mut [u8], reader: &mut dyn Read) -> Result<usize, Error> {
+    let mut count = 0;
+    while count < buffer.len() {
+        match reader.read(&mut buffer[count..]) {
+            Ok(0) => break,
+            Ok(more) => count += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::Source(error)),
+        }
+    }
+    Ok(count)
 }
 
 /// Copies `reader` to `draft`; stops as soon as there are more than `limit` bytes.

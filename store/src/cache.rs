@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use farm_model::DirectoryDigest;
@@ -14,6 +15,8 @@ const GENERATION_ENTRIES: usize = 40_000;
 #[derive(Default)]
 pub(crate) struct RecordCache {
     generations: Mutex<Generations>,
+    /// Whether anybody looked since [`RecordCache::rest`].
+    used: AtomicBool,
 }
 
 #[derive(Default)]
@@ -25,6 +28,7 @@ struct Generations {
 
 impl RecordCache {
     pub(crate) fn get(&self, digest: &DirectoryDigest) -> Option<Arc<Entries>> {
+        self.used.store(true, Ordering::Relaxed);
         let mut generations = self.lock();
         if let Some(entries) = generations.young.get(digest) {
             return Some(Arc::clone(entries));
@@ -36,6 +40,19 @@ impl RecordCache {
 
     pub(crate) fn insert(&self, digest: DirectoryDigest, entries: Arc<Entries>) {
         self.lock().insert(digest, entries);
+    }
+
+    pub(crate) fn remove(&self, digest: &DirectoryDigest) {
+        let mut generations = self.lock();
+        generations.young.remove(digest);
+        generations.old.remove(digest);
+    }
+
+    /// Gives the memory back if nobody has looked since the last call.
+    pub(crate) fn rest(&self) {
+        if !self.used.swap(false, Ordering::Relaxed) {
+            *self.lock() = Generations::default();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Generations> {
@@ -76,5 +93,17 @@ mod tests {
         assert!(cache.get(&digest(1)).is_none());
         let generations = cache.lock();
         assert!(generations.young.len() + generations.old.len() <= 2 * GENERATION_ENTRIES);
+    }
+
+    #[test]
+    fn what_nobody_looks_at_for_long_is_given_back() {
+        let cache = RecordCache::default();
+        cache.insert(digest(1), Arc::default());
+        assert!(cache.get(&digest(1)).is_some());
+        cache.rest();
+        assert!(cache.get(&digest(1)).is_some());
+        cache.rest();
+        cache.rest();
+        assert!(cache.get(&digest(1)).is_none());
     }
 }

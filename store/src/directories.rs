@@ -41,6 +41,11 @@ impl Directories {
         self.known().contains_key(layer)
     }
 
+    /// Every layer that has a directory.
+    pub(crate) fn all(&self) -> Vec<LayerDigest> {
+        self.known().keys().copied().collect()
+    }
+
     pub(crate) fn belief(&self, layer: &LayerDigest) -> Option<Belief> {
         self.known().get(layer).copied()
     }

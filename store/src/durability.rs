@@ -16,6 +16,14 @@ use rustix::fs::{Mode, OFlags};
 use crate::Error;
 use crate::database::{Batch, Database, Table, Write, read_value, value};
 use crate::error::Context;
+use crate::packs::Packs;
+
+/// How many times as long a sync waits while there is work.
+const PATIENCE: u32 = 6;
+/// How long nothing is to be done before memory is given back.
+const REST: Duration = Duration::from_secs(10);
+/// How often it is looked whether there still is.
+const BUSY_WAIT: Duration = Duration::from_millis(500);
 
 /// What kind of file a marker stands for; the numbers are on disk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,6 +31,8 @@ pub(crate) enum Kind {
     Blob = 0,
     Layer = 1,
     Oci = 2,
+    /// A range of a pack.
+    Pack = 3,
 }
 
 /// A marker: kind and key of the row that names the file.
@@ -47,6 +57,7 @@ impl Fresh {
             0 => Kind::Blob,
             1 => Kind::Layer,
             2 => Kind::Oci,
+            3 => Kind::Pack,
             _ => return None,
         };
         Some(Self::new(kind, key))
@@ -74,6 +85,8 @@ struct Pending {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Chore {
     Sync,
+    /// Nothing happens: memory can be given back.
+    Rest,
     EmptyTrash,
     Stop,
 }
@@ -145,6 +158,16 @@ impl Durability {
         Ok(())
     }
 
+    /// Counts bytes that were written to a file whose marker exists.
+    pub(crate) fn grow(&self, bytes: u64) {
+        let mut pending = self.pending();
+        pending.bytes = pending.bytes.saturating_add(bytes);
+        if pending.bytes >= self.pace.bytes {
+            drop(pending);
+            self.wake.notify_all();
+        }
+    }
+
     /// Removes the markers of `files` in `batch`: the files are gone.
     pub(crate) fn forget(batch: &mut Batch<'_>, files: &[Fresh]) {
         for fresh in files {
@@ -153,9 +176,10 @@ impl Durability {
     }
 
     /// Makes everything that was recorded before this call survive a power cut.
-    pub(crate) fn sync(&self, database: &Database) -> Result<(), Error> {
+    pub(crate) fn sync(&self, database: &Database, packs: &Packs) -> Result<(), Error> {
         let _turn = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let (files, bytes) = {
+            let _gate = packs.cut();
             let mut pending = self.pending();
             pending.since = None;
             (mem::take(&mut pending.files), mem::take(&mut pending.bytes))
@@ -192,8 +216,9 @@ impl Durability {
         self.wake.notify_all();
     }
 
-    /// Waits for the next thing to do.
-    pub(crate) fn next_chore(&self) -> Chore {
+    /// Waits for the next thing to do. While `is_busy` says so, a sync is put off for some time: it would have whoever writes
+    /// to the same file system wait, running steps above all.
+    pub(crate) fn next_chore(&self, is_busy: &dyn Fn() -> bool) -> Chore {
         let mut pending = self.pending();
         loop {
             if pending.closing {
@@ -203,16 +228,29 @@ impl Durability {
                 return Chore::EmptyTrash;
             }
             let waited = pending.since.map(|since| since.elapsed());
+            let due =
+                waited.is_some_and(|waited| waited >= self.pace.after || pending.bytes >= self.pace.bytes);
             pending = match waited {
-                Some(waited) if waited >= self.pace.after || pending.bytes >= self.pace.bytes => {
+                Some(waited) if due && (waited >= self.pace.after * PATIENCE || !is_busy()) => {
                     return Chore::Sync;
+                }
+                Some(_) if due => {
+                    let woken = self.wake.wait_timeout(pending, BUSY_WAIT);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
                 }
                 Some(waited) => {
                     let rest = self.pace.after.saturating_sub(waited);
                     let woken = self.wake.wait_timeout(pending, rest);
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
-                None => self.wake.wait(pending).unwrap_or_else(PoisonError::into_inner),
+                None => {
+                    let woken = self.wake.wait_timeout(pending, REST);
+                    let (pending, waited) = woken.unwrap_or_else(PoisonError::into_inner);
+                    if waited.timed_out() {
+                        return Chore::Rest;
+                    }
+                    pending
+                }
             };
         }
     }

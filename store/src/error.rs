@@ -27,6 +27,16 @@ pub enum Error {
         /// To what.
         path: PathBuf,
     },
+    /// There is less room on the disk than what is about to be done needs.
+    #[error("store {needed} bytes below `{}`: only {free} bytes are free", root.display())]
+    LowSpace {
+        /// The store's directory.
+        root: PathBuf,
+        /// What is free.
+        free: u64,
+        /// What is needed.
+        needed: u64,
+    },
     /// RocksDB refused.
     #[error("{action} the store's database")]
     Database {
@@ -112,6 +122,12 @@ pub enum Error {
         /// What it says.
         version: u8,
     },
+    /// The database has tables that this version does not know.
+    #[error("open the database `{}`: another version of farm made it", path.display())]
+    OtherLayout {
+        /// Where it is.
+        path: PathBuf,
+    },
     /// A tree could not be read or kept.
     #[error(transparent)]
     Tree(#[from] farm_tree::Error),
@@ -121,11 +137,11 @@ impl Error {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::NoSpace { .. } => {
-                Some("free some space on that file system, or put the state directory on a larger one")
-            }
+            Self::NoSpace { .. } | Self::LowSpace { .. } => Some(
+                "free some space on that file system (`farm prune` frees the cache), or put the state directory on a larger one",
+            ),
             Self::InUse { .. } => Some("wait for that process, or stop it, or use another state directory"),
-            Self::UnknownVersion { .. } => {
+            Self::UnknownVersion { .. } | Self::OtherLayout { .. } => {
                 Some("use the version of farm that wrote the store, or a new state directory")
             }
             Self::Corrupt(_) | Self::MissingBlob(_) => {
@@ -155,12 +171,14 @@ impl Error {
         match self {
             Self::Io { .. }
             | Self::NoSpace { .. }
+            | Self::LowSpace { .. }
             | Self::Database { .. }
             | Self::InUse { .. }
             | Self::Source(_)
             | Self::Corrupt(_)
             | Self::MissingBlob(_)
-            | Self::UnknownVersion { .. } => true,
+            | Self::UnknownVersion { .. }
+            | Self::OtherLayout { .. } => true,
             Self::Mismatch { .. }
             | Self::OciMismatch { .. }
             | Self::TooLarge { .. }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::fd::{AsFd, OwnedFd};
@@ -11,6 +12,7 @@ use rustix::io::Errno;
 /// The longest path that the kernel takes, its final zero byte left out.
 pub(crate) const MAX_PATH: usize = 4095;
 const COPY_STEP: usize = 1 << 30;
+const COPY_BUFFER: usize = 128 << 10;
 const LISTING_BYTES: usize = 32 << 10;
 
 const DIRECTORY: OFlags =
@@ -72,6 +74,19 @@ pub(crate) fn copy_bytes(from: &mut File, to: &mut File) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Appends `size` bytes of `from`, from `offset` on, to `to`.
+pub(crate) fn copy_range(from: &File, offset: u64, size: u64, to: &mut File) -> io::Result<()> {
+    let mut buffer = vec![0; COPY_BUFFER.min(usize::try_from(size).unwrap_or(COPY_BUFFER))];
+    let mut copied = 0;
+    while copied < size {
+        let rest = usize::try_from(size - copied).unwrap_or(COPY_BUFFER).min(buffer.len());
+        from.read_exact_at(&mut buffer[..rest], offset + copied)?;
+        to.write_all(&buffer[..rest])?;
+        copied += rest as u64;
+    }
+    Ok(())
 }
 
 /// What is at `name` in `directory`, links not followed.

@@ -17,6 +17,7 @@ use crate::durability::{Durability, Fresh, Kind};
 use crate::materialise::move_directory;
 use crate::reading::has_bytes;
 use crate::spool::Spool;
+use crate::work::Thing;
 use crate::{Error, Store, handles};
 
 /// What happens to a layer directory that is given up.
@@ -33,6 +34,8 @@ impl Store {
     /// its tree; a damaged one is moved aside and counts as absent.
     pub fn layer_directory(&self, layer: &LayerDigest) -> Result<Option<PathBuf>, Error> {
         let path = self.core.layout.layer(layer);
+        self.core.touched.touch(Thing::Layer, layer.as_bytes());
+        self.layer_used(layer)?;
         match self.core.directories.belief(layer) {
             None => return Ok(None),
             Some(Belief::Believed) => return Ok(Some(path)),
@@ -230,7 +233,7 @@ impl Store {
                 return Ok(());
             }
             let elsewhere = self.places(blob)?.into_iter().any(|place| match place {
-                Place::Inline(_) | Place::File(_) => true,
+                Place::Inline(_) | Place::Pack(_) | Place::File(_) => true,
                 Place::Layer { layer: other, .. } => other != *layer,
             });
             if elsewhere {
@@ -256,7 +259,7 @@ impl Store {
     }
 
     /// Visits every file of `tree` that has bytes, with its path.
-    fn each_blob(&self, tree: &Tree, visit: &mut VisitBlob<'_>) -> Result<(), Error> {
+    pub(crate) fn each_blob(&self, tree: &Tree, visit: &mut VisitBlob<'_>) -> Result<(), Error> {
         self.each_directory(tree, &mut |path, _, entries| {
             for (name, entry) in entries {
                 if let Entry::Node(Node::File(file)) = entry
@@ -271,7 +274,7 @@ impl Store {
 }
 
 /// Is shown the path of a file and its bytes' digest.
-type VisitBlob<'a> = dyn FnMut(&[u8], &BlobDigest) -> Result<(), Error> + 'a;
+pub(crate) type VisitBlob<'a> = dyn FnMut(&[u8], &BlobDigest) -> Result<(), Error> + 'a;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Saved {

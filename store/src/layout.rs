@@ -5,6 +5,7 @@
 //! | `lock` | who uses the store |
 //! | `db/` | RocksDB |
 //! | `blobs/ab/cdef…` | large blobs that lie in no layer |
+//! | `packs/` | files of many small blobs |
 //! | `layers/<LayerDigest>/` | layer directories, usable as lowers of an overlay |
 //! | `oci/<sha256>` | OCI blobs |
 //! | `tmp/` | what is being written; swept at open |
@@ -37,7 +38,7 @@ pub(crate) struct Layout {
 impl Layout {
     /// Creates what is missing below `root`, which must exist and be locked.
     pub(crate) fn create(root: &Path) -> Result<Self, Error> {
-        for name in ["layers", "oci", "tmp", "trash", "quarantine", "cache-mounts"] {
+        for name in ["layers", "packs", "oci", "tmp", "trash", "quarantine", "cache-mounts"] {
             make_directory(&root.join(name))?;
         }
         for first in 0..=u8::MAX {
@@ -70,6 +71,10 @@ impl Layout {
 
     pub(crate) fn oci(&self, digest: &OciDigest) -> PathBuf {
         self.root.join("oci").join(LayerDigest(digest.0).to_string())
+    }
+
+    pub(crate) fn packs(&self) -> PathBuf {
+        self.root.join("packs")
     }
 
     pub(crate) fn cache_mounts(&self) -> PathBuf {

@@ -13,6 +13,7 @@
 #![warn(missing_docs)]
 
 mod blobs;
+mod builds;
 mod cache;
 mod conform;
 mod database;
@@ -21,24 +22,38 @@ mod durability;
 mod error;
 mod files;
 mod handles;
+mod intake;
 mod layers;
 mod layout;
 mod lock;
 mod materialise;
+mod missing;
 mod oci;
+mod packs;
+mod prune;
 mod reading;
 mod recovery;
 mod scratch;
+mod space;
 mod spool;
 mod steps;
 mod store;
 mod trash;
 mod trees;
+mod usage;
+mod uses;
+mod whole;
+mod work;
 
+pub use builds::Sync;
 pub use error::Error;
+pub use intake::Intake;
 pub use oci::{OciWriter, Packed, Tag};
 pub use reading::{Blob, VerifiedBlob};
 pub use scratch::Scratch;
+pub use space::Space;
 pub use spool::Spool;
-pub use steps::Canonical;
+pub use steps::{Bytes, Canonical, IsElsewhere, StepRecord};
 pub use store::{Settings, Store};
+pub use usage::{Amount, Class, InUse, Pins, Prune, Usage};
+pub use work::Work;

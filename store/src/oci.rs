@@ -5,6 +5,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
 use std::path::PathBuf;
+use std::sync::PoisonError;
 
 use farm_model::encoding::{Decoder, Encoder};
 use farm_model::result::LayerRef;
@@ -16,6 +17,7 @@ use crate::durability::{Durability, Fresh, Kind};
 use crate::error::Context;
 use crate::layout::Draft;
 use crate::steps::{decode_layer, encode_layer};
+use crate::work::Thing;
 use crate::{Error, Store};
 
 const BUFFER_BYTES: usize = 128 << 10;
@@ -51,10 +53,12 @@ pub struct OciWriter {
 impl Store {
     /// The size of an OCI blob, when it is here.
     pub fn has_oci_blob(&self, digest: &OciDigest) -> Result<Option<u64>, Error> {
+        self.core.touched.touch(Thing::Oci, &digest.0);
         let Some(row) = self.core.database.get(Table::OciBlobs, &digest.0)? else {
             return Ok(None);
         };
         let size = read_value(Table::OciBlobs, &row, Decoder::u64)?;
+        self.oci_used(digest)?;
         let path = self.core.layout.oci(digest);
         if fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.len() == size) {
             return Ok(Some(size));
@@ -138,6 +142,7 @@ impl Store {
             return Ok(None);
         };
         let layer = read_value(Table::BaseLayers, &row, decode_layer)?;
+        self.layer_used(&layer.digest)?;
         Ok(self.is_complete(&layer.digest)?.then_some(layer))
     }
 
@@ -148,6 +153,7 @@ impl Store {
         }
         let mut row = value();
         encode_layer(&mut row, layer);
+        let _turn = self.core.steps.lock().unwrap_or_else(PoisonError::into_inner);
         self.core.database.put(Table::BaseLayers, &chain_id.0, row.as_bytes())
     }
 
@@ -278,7 +284,7 @@ fn packed_key(layer: &LayerDigest, codec: &str) -> Vec<u8> {
     key.into_bytes()
 }
 
-fn decode_packed(row: &[u8]) -> Result<(String, Packed), Error> {
+pub(crate) fn decode_packed(row: &[u8]) -> Result<(String, Packed), Error> {
     read_value(Table::Packed, row, |decoder| {
         let codec = decoder.str()?.to_owned();
         let packed = Packed {

@@ -1,20 +1,25 @@
 //! How the bytes of a blob come out, and what happens to a copy that is damaged.
 
 use std::fs::{self, File};
-use std::io::{self, Cursor, Read, Seek};
+use std::io::{self, Cursor, Read, Seek, Write as _};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use farm_model::BlobDigest;
 
-use crate::blobs::{Place, blob_key};
+use crate::blobs::{Own, Place, blob_key, read_row};
 use crate::database::{Table, Write};
 use crate::durability::{Durability, Fresh, Kind};
 use crate::error::Context;
+use crate::packs::Slot;
 use crate::{Error, Store, handles};
 
 const BUFFER_BYTES: usize = 128 << 10;
 /// A disk whose reads differ from time to time must not keep a reader for ever.
 const READ_TRIES: usize = 4;
+/// A copy that keeps moving must not keep a reader for ever.
+const OPEN_TRIES: usize = 4;
 
 /// An open blob. Its size was checked, its hash was not: see [`VerifiedBlob`].
 #[derive(Debug)]
@@ -26,7 +31,17 @@ pub struct Blob {
 #[derive(Debug)]
 enum Content {
     Inline(Cursor<Vec<u8>>),
-    File { file: File, path: PathBuf },
+    Pack {
+        file: Arc<File>,
+        /// Where it starts.
+        offset: u64,
+        /// How much of it was read.
+        position: u64,
+    },
+    File {
+        file: File,
+        path: PathBuf,
+    },
 }
 
 impl Blob {
@@ -38,7 +53,7 @@ impl Blob {
     /// The file that holds exactly its bytes, when they are in one.
     pub fn file(&self) -> Option<&File> {
         match &self.content {
-            Content::Inline(_) => None,
+            Content::Inline(_) | Content::Pack { .. } => None,
             Content::File { file, .. } => Some(file),
         }
     }
@@ -46,7 +61,7 @@ impl Blob {
     /// Where that file was when it was opened.
     pub fn path(&self) -> Option<&Path> {
         match &self.content {
-            Content::Inline(_) => None,
+            Content::Inline(_) | Content::Pack { .. } => None,
             Content::File { path, .. } => Some(path),
         }
     }
@@ -54,7 +69,8 @@ impl Blob {
     /// Makes `to`, an empty file, hold its bytes, shared where the file system can.
     pub(crate) fn copy_to(&mut self, to: &mut File) -> io::Result<()> {
         match &mut self.content {
-            Content::Inline(bytes) => io::copy(bytes, to).map(drop),
+            Content::Inline(bytes) => to.write_all(bytes.get_ref()),
+            Content::Pack { file, offset, .. } => handles::copy_range(file, *offset, self.size, to),
             Content::File { file, .. } => handles::copy_bytes(file, to),
         }
     }
@@ -64,6 +80,13 @@ impl Read for Blob {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.content {
             Content::Inline(bytes) => bytes.read(buffer),
+            Content::Pack { file, offset, position } => {
+                let rest = usize::try_from(self.size - *position).unwrap_or(usize::MAX);
+                let wanted = buffer.len().min(rest);
+                let count = file.read_at(&mut buffer[..wanted], *offset + *position)?;
+                *position += count as u64;
+                Ok(count)
+            }
             Content::File { file, .. } => file.read(buffer),
         }
     }
@@ -105,22 +128,37 @@ impl Read for VerifiedBlob {
 impl Store {
     /// Opens a copy of `blob`; [`Error::MissingBlob`] when there is none.
     pub fn open_blob(&self, blob: &BlobDigest) -> Result<Blob, Error> {
-        for place in self.places(blob)? {
+        // A copy may move while it is looked up; it has its new place before it leaves the old one.
+        for _ in 0..OPEN_TRIES {
+            let places = self.places(blob)?;
+            if places.is_empty() {
+                break;
+            }
+            if let Some(opened) = self.open_one_of(blob, places)? {
+                return Ok(opened);
+            }
+        }
+        Err(Error::MissingBlob(*blob))
+    }
+
+    fn open_one_of(&self, blob: &BlobDigest, places: Vec<Place>) -> Result<Option<Blob>, Error> {
+        for place in places {
             let opened = match place {
                 Place::Inline(bytes) => {
                     Some(Blob { size: blob.size, content: Content::Inline(Cursor::new(bytes)) })
                 }
+                Place::Pack(slot) => self.open_packed(blob, slot)?,
                 Place::File(path) => self.open_blob_file(blob, path)?,
                 Place::Layer { layer, path } => match self.layer_directory(&layer)? {
                     Some(root) => open_in_layer(blob, &root, &path)?,
                     None => None,
                 },
             };
-            if let Some(opened) = opened {
+            if opened.is_some() {
                 return Ok(opened);
             }
         }
-        Err(Error::MissingBlob(*blob))
+        Ok(None)
     }
 
     /// Opens a copy of `blob` that checks itself while it is read: for bytes that leave the machine.
@@ -159,6 +197,14 @@ impl Store {
             match place {
                 Place::Inline(bytes) if BlobDigest::of(&bytes) == *blob => good = true,
                 Place::Inline(_) => self.forget_blob(blob)?,
+                Place::Pack(slot) => {
+                    if self.is_intact_in_pack(blob, slot)? {
+                        good = true;
+                    } else {
+                        tracing::warn!(%blob, "a damaged blob in a pack is given up");
+                        self.forget_blob(blob)?;
+                    }
+                }
                 Place::File(path) => {
                     if is_intact(&path, blob) {
                         good = true;
@@ -178,6 +224,34 @@ impl Store {
             }
         }
         Ok(good)
+    }
+
+    /// Opens a blob in a pack; none when the pack is gone or too short, and then its row goes unless it has changed.
+    fn open_packed(&self, blob: &BlobDigest, slot: Slot) -> Result<Option<Blob>, Error> {
+        let file = self.core.packs.file(slot.pack)?;
+        let end = slot.offset.checked_add(blob.size);
+        if let Some(file) = file
+            && let Some(end) = end
+            && file.metadata().while_doing("read", self.core.packs.path(slot.pack))?.len() >= end
+        {
+            let content = Content::Pack { file, offset: slot.offset, position: 0 };
+            return Ok(Some(Blob { size: blob.size, content }));
+        }
+        let row = self.core.database.get(Table::Blobs, &blob_key(blob))?;
+        if row.map(|row| read_row(&row)).transpose()? == Some(Own::Pack(slot)) {
+            tracing::warn!(%blob, "a pack is missing or too short");
+            self.forget_blob(blob)?;
+        }
+        Ok(None)
+    }
+
+    fn is_intact_in_pack(&self, blob: &BlobDigest, slot: Slot) -> Result<bool, Error> {
+        let Some(mut opened) = self.open_packed(blob, slot)? else {
+            return Ok(false);
+        };
+        let mut hasher = blake3::Hasher::new();
+        let size = io::copy(&mut opened, &mut hasher).while_doing("read", self.core.packs.path(slot.pack))?;
+        Ok(size == blob.size && *hasher.finalize().as_bytes() == blob.hash)
     }
 
     /// Opens a blob file; one that is gone or has another size is forgotten.

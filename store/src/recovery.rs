@@ -4,7 +4,7 @@
 //! the store, files without a row are deleted: they were renamed but not recorded. Rows without files need no search;
 //! whoever meets one treats it as missing.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -14,10 +14,11 @@ use farm_model::encoding::Decoder;
 use farm_model::{LayerDigest, OciDigest};
 
 use crate::Error;
-use crate::blobs::blob_of_key;
-use crate::database::{Table, Write, read_value};
+use crate::blobs::{Own, blob_of_key, read_row};
+use crate::database::{Batch, Table, Write, read_value};
 use crate::durability::{Durability, Fresh, Kind};
 use crate::error::Context;
+use crate::packs::start_of_range;
 use crate::store::Core;
 
 /// Repairs the store; called once, before anyone uses it.
@@ -47,9 +48,11 @@ fn discard(core: &Core, lost: &[Fresh]) -> Result<(), Error> {
             Kind::Blob => Table::Blobs,
             Kind::Layer => Table::Directories,
             Kind::Oci => Table::OciBlobs,
+            Kind::Pack => continue,
         };
         batch.delete(table, &fresh.key);
     }
+    discard_from_packs(core, lost, &mut batch)?;
     Durability::forget(&mut batch, lost);
     core.lose(batch, Write::Synced)?;
     for fresh in lost {
@@ -58,6 +61,26 @@ fn discard(core: &Core, lost: &[Fresh]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Deletes the rows of blobs that lie behind the start of a range that never was synced.
+fn discard_from_packs(core: &Core, lost: &[Fresh], batch: &mut Batch<'_>) -> Result<(), Error> {
+    let mut starts = HashMap::new();
+    for start in lost.iter().filter(|fresh| fresh.kind == Kind::Pack).filter_map(|f| start_of_range(&f.key)) {
+        let first: &mut u64 = starts.entry(start.pack).or_insert(start.offset);
+        *first = start.offset.min(*first);
+    }
+    if starts.is_empty() {
+        return Ok(());
+    }
+    core.database.each(Table::Blobs, &mut |key, row| {
+        if let Own::Pack(slot) = read_row(row)?
+            && starts.get(&slot.pack).is_some_and(|start| slot.offset >= *start)
+        {
+            batch.delete(Table::Blobs, key);
+        }
+        Ok(())
+    })
 }
 
 fn path_of(core: &Core, fresh: &Fresh) -> Option<PathBuf> {
@@ -71,6 +94,7 @@ fn path_of(core: &Core, fresh: &Fresh) -> Option<PathBuf> {
             let digest = fresh.key.as_slice().try_into().ok()?;
             Some(core.layout.oci(&OciDigest(digest)))
         }
+        Kind::Pack => None,
     }
 }
 
@@ -91,9 +115,13 @@ fn sweep_layers(core: &Core) -> Result<(), Error> {
 }
 
 fn sweep_blobs(core: &Core) -> Result<(), Error> {
-    let rows = core.database.rows(Table::Blobs, &[])?;
-    let known: HashSet<PathBuf> =
-        rows.iter().filter_map(|(key, _)| blob_of_key(key)).map(|blob| core.layout.blob(&blob)).collect();
+    let mut known = HashSet::new();
+    core.database.each(Table::Blobs, &mut |key, row| {
+        if matches!(read_row(row)?, Own::File) {
+            known.extend(blob_of_key(key).map(|blob| core.layout.blob(&blob)));
+        }
+        Ok(())
+    })?;
     for first in 0..=u8::MAX {
         let directory = core.layout.root().join(format!("blobs/{first:02x}"));
         sweep(core, &directory, &mut |name| known.contains(&directory.join(name)))?;

@@ -13,6 +13,10 @@ use crate::directories::Directories;
 use crate::durability::{Chore, Durability, Pace, boot_id};
 use crate::layout::{Layout, make_directory};
 use crate::lock::Lock;
+use crate::packs::Packs;
+use crate::uses::Uses;
+use crate::whole::WholeRecords;
+use crate::work::Touched;
 use crate::{Error, recovery, trash};
 
 const GENERATION: &[u8] = b"generation";
@@ -86,7 +90,7 @@ impl Store {
 
     /// Makes everything that was stored before this call survive a power cut. Also done in the background.
     pub fn sync(&self) -> Result<(), Error> {
-        self.core.durability.sync(&self.core.database)
+        self.core.sync()
     }
 
     /// Moves `path`, which is on the store's file system, to where it is deleted in the background.
@@ -103,9 +107,19 @@ pub(crate) struct Core {
     pub(crate) durability: Durability,
     pub(crate) directories: Directories,
     pub(crate) records: RecordCache,
+    pub(crate) whole: WholeRecords,
+    pub(crate) packs: Packs,
     pub(crate) layout: Layout,
+    pub(crate) touched: Touched,
+    pub(crate) uses: Uses,
+    /// Held by the one prune that runs.
+    pub(crate) pruning: Mutex<()>,
+    /// Held while a step's record is written, or one that lost its layer is dropped.
+    pub(crate) steps: Mutex<()>,
     /// Held while a canonical layer is looked up and put.
     pub(crate) canonical: Mutex<()>,
+    /// Held while the epoch is raised.
+    pub(crate) epoch: Mutex<()>,
     /// Grows whenever bytes are lost, so that what was known to be complete is looked at again.
     generation: Mutex<u64>,
     _lock: Lock,
@@ -128,12 +142,23 @@ impl Core {
             durability: Durability::new(root, boot, pace)?,
             directories: Directories::default(),
             records: RecordCache::default(),
+            whole: WholeRecords::default(),
             canonical: Mutex::default(),
+            epoch: Mutex::default(),
             generation: Mutex::new(generation),
+            packs: Packs::open(layout.packs())?,
             layout,
+            touched: Touched::default(),
+            uses: Uses::default(),
+            pruning: Mutex::default(),
+            steps: Mutex::default(),
             database,
             _lock: lock,
         })
+    }
+
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        self.durability.sync(&self.database, &self.packs)
     }
 
     /// The number of times that bytes were lost.
@@ -150,6 +175,7 @@ impl Core {
         batch.put(Table::Meta, GENERATION, row.as_bytes());
         batch.write(write)?;
         *generation = next;
+        self.whole.forget();
         Ok(())
     }
 
@@ -189,7 +215,7 @@ impl Drop for Closer {
             // A panic there was already reported by the thread itself.
             let _panicked = thread.join();
         }
-        let closed = self.core.durability.sync(&self.core.database);
+        let closed = self.core.sync();
         let boot = self.core.durability.boot().as_bytes();
         let closed = closed.and_then(|()| self.core.database.put(Table::Meta, CLEAN, boot));
         if let Err(error) = closed {
@@ -200,11 +226,12 @@ impl Drop for Closer {
 
 fn run_chores(core: &Core) {
     loop {
-        match core.durability.next_chore() {
+        match core.durability.next_chore(&|| core.touched.is_working()) {
             Chore::Stop => return,
+            Chore::Rest => core.records.rest(),
             Chore::EmptyTrash => trash::empty(&core.layout.trash()),
             Chore::Sync => {
-                if let Err(error) = core.durability.sync(&core.database) {
+                if let Err(error) = core.sync() {
                     tracing::warn!(%error, "cannot sync the store");
                 }
             }

@@ -1,24 +1,50 @@
-//! The real `farm` binary with a state directory of its own.
+//! The real `farm` binary with directories of its own, in the topology that `FARM_TOPOLOGY` asks for.
 //!
 //! The binary, the base images and the registry that serves them are handed in by the environment, as `scripts/test` sets it:
 //! `FARM_BIN`, `FARM_BASES`, `FARM_REGISTRY`, `FARM_CONFIG`.
+
+mod handed_in;
 
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
+use rustix::process::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
+
+pub use handed_in::{base_files, base_layout, binary};
 
 use crate::filesystem::Filesystem;
 use crate::image::Image;
+use crate::topology::processes::{Processes, Settings, all_directories};
+use crate::topology::{Directories, Topology, daemon, leftovers};
 
-/// A farm that nobody else uses; its state goes away with the value.
+/// How long processes that nobody was told to end, such as a build in the background, may take to notice that the farm is gone.
+const PARTING: Duration = Duration::from_secs(15);
+
+/// A farm that nobody else uses. Its processes end and its directories go away with the value; whatever was left behind fails
+/// the test.
 #[derive(Debug)]
 pub struct Farm {
     root: TempDir,
+    topology: Topology,
+    configuration: Option<PathBuf>,
+    namespace: Option<PathBuf>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    processes: Option<Processes>,
+    services: Vec<SocketAddr>,
 }
 
 /// One `farm build` to be run.
@@ -37,6 +63,14 @@ enum Output {
     AsGiven,
 }
 
+/// A command that runs.
+#[derive(Debug)]
+pub struct Started {
+    pid: u32,
+    output: thread::JoinHandle<std::io::Result<std::process::Output>>,
+    archive: Option<PathBuf>,
+}
+
 /// What a finished `farm build` left.
 #[derive(Debug)]
 pub struct Outcome {
@@ -44,14 +78,49 @@ pub struct Outcome {
     pub status: Option<i32>,
     /// Standard output and error, one after the other.
     pub log: String,
+    /// Standard output alone.
+    pub stdout: String,
     archive: Option<PathBuf>,
 }
 
 impl Farm {
     /// A farm with an empty store.
     pub fn new() -> Self {
+        Self::of(Topology::chosen())
+    }
+
+    fn configuration_text(&self) -> String {
+        let file = self.configuration.clone().or_else(|| Some(env::var_os("FARM_CONFIG")?.into()));
+        file.map(fs::read_to_string).transpose().expect("the configuration can be read").unwrap_or_default()
+    }
+
+    /// A farm whose processes read this `farm.toml` beside the one of the environment.
+    pub fn configured(text: &str) -> Self {
+        Self::new().with_configuration(text)
+    }
+
+    /// The same for one that no command has started yet.
+    #[must_use]
+    pub fn with_configuration(mut self, text: &str) -> Self {
+        let given = self.configuration_text();
+        let file = self.scratch("farm.toml");
+        // Top-level keys have to come before the first table.
+        fs::write(&file, format!("{text}\n{given}")).expect("a file in a temporary directory");
+        self.configuration = Some(file);
+        self
+    }
+
+    /// For what is a matter of topology: most tests run in whichever is chosen.
+    pub fn of(topology: Topology) -> Self {
         let root = tempfile::Builder::new().prefix("farm-e2e-").tempdir().expect("a temporary directory");
-        Self { root }
+        Self { root, topology, configuration: None, namespace: None, inner: Mutex::default() }
+    }
+
+    /// The same in this network namespace, client and daemon alike.
+    #[must_use]
+    pub fn in_network(mut self, namespace: &Path) -> Self {
+        self.namespace = Some(namespace.to_owned());
+        self
     }
 
     /// A build with plain progress whose result is an OCI archive, to be read with [`Outcome::image`].
@@ -67,19 +136,150 @@ impl Farm {
         self.bare(arguments, Output::AsGiven)
     }
 
-    /// Where this farm keeps everything.
-    pub fn state(&self) -> PathBuf {
-        self.root.path().join("state")
+    /// A program in the place of a client: its network, its environment.
+    pub fn client(&self, program: &Path) -> Command {
+        let mut command = match self.topology {
+            Topology::Daemon => {
+                let mut command = match &self.namespace {
+                    Some(namespace) => {
+                        let mut command = Command::new("nsenter");
+                        command.arg(format!("--net={}", namespace.display())).arg("--").arg(program);
+                        command
+                    }
+                    None => Command::new(program),
+                };
+                command.envs(self.directories()[0].variables());
+                command.env_remove("FARM_COORDINATOR").env_remove("FARM_CERTIFICATES");
+                command
+            }
+            Topology::Processes => self.running().client(program),
+        };
+        if let Some(configuration) = &self.configuration {
+            command.env("FARM_CONFIG", configuration);
+        }
+        command.env_remove("SOURCE_DATE_EPOCH");
+        command
     }
 
-    /// Where this farm keeps what lives as long as a process.
-    pub fn runtime(&self) -> PathBuf {
-        self.root.path().join("run")
+    /// Makes a service on our loopback reachable for every process of the farm, under the same address.
+    pub fn reach(&self, address: &str) {
+        let address = address.parse().expect("an address with a port");
+        let mut inner = self.lock();
+        if inner.services.contains(&address) {
+            return;
+        }
+        inner.services.push(address);
+        if let Some(processes) = &mut inner.processes {
+            processes.reach(address).expect("a listener in a namespace");
+        }
+    }
+
+    /// The directories of every process.
+    pub fn directories(&self) -> Vec<Directories> {
+        match self.topology {
+            Topology::Daemon => vec![Directories::of(self.root.path(), "daemon")],
+            Topology::Processes => all_directories(self.root.path()),
+        }
+    }
+
+    /// Every file that any process keeps.
+    pub fn kept_files(&self) -> Vec<PathBuf> {
+        let places = self.directories().into_iter().flat_map(|own| [own.state(), own.runtime(), own.log()]);
+        places.flat_map(|place| if place.is_file() { vec![place] } else { all_files(&place) }).collect()
+    }
+
+    /// Which processes make it up.
+    pub fn topology(&self) -> Topology {
+        self.topology
+    }
+
+    /// Where everything of it lies.
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// The processes that run steps or decide about them.
+    pub fn pids(&self) -> Vec<u32> {
+        match self.topology {
+            Topology::Daemon => daemon::pid(&self.directories()[0].runtime()).into_iter().collect(),
+            Topology::Processes => self.lock().processes.as_ref().map(Processes::pids).unwrap_or_default(),
+        }
+    }
+
+    /// Ends all of its processes in order; the next command starts them again.
+    pub fn stop(&self) {
+        self.end(Signal::TERM).expect("an orderly end");
+    }
+
+    /// Kills them.
+    pub fn kill(&self) {
+        self.end(Signal::KILL).expect("the end of killed processes");
+    }
+
+    fn end(&self, signal: Signal) -> Result<(), String> {
+        match self.topology {
+            Topology::Daemon => daemon::end(&self.directories()[0].runtime(), signal),
+            Topology::Processes => {
+                self.lock().processes.as_mut().map_or(Ok(()), |processes| processes.end_servers(signal))
+            }
+        }
+    }
+
+    /// The processes, started where they do not run.
+    fn running(&self) -> Running<'_> {
+        let mut inner = self.lock();
+        let registry = env::var("FARM_REGISTRY").ok().and_then(|address| address.trim().parse().ok());
+        if inner.processes.is_none() {
+            let settings = Settings {
+                binary: binary(),
+                root: self.root.path().to_owned(),
+                configuration: self.configuration_text(),
+            };
+            let mut processes = Processes::start(settings).expect("a farm of four processes");
+            for service in inner.services.iter().copied().chain(registry) {
+                processes.reach(service).expect("a listener in a namespace");
+            }
+            inner.processes = Some(processes);
+        }
+        let processes = inner.processes.as_mut().expect("it has just been started");
+        if processes.pids().is_empty() {
+            processes.start_servers().expect("the servers start again");
+        }
+        Running(inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What of it is still there after its end.
+    fn left(&self) -> Vec<String> {
+        let quiet = || leftovers::processes(self.root()).is_empty().then_some(());
+        let mut left = Vec::new();
+        if leftovers::wait_for(PARTING, quiet).is_none() {
+            for pid in leftovers::processes(self.root()) {
+                left.push(leftovers::description(pid));
+                leftovers::send(pid, Signal::KILL);
+            }
+        }
+        left.extend(leftovers::mounts(self.root()));
+        left
     }
 
     /// A path for a test's own results.
     pub fn scratch(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
+    }
+
+    /// What its processes have to say.
+    pub fn logs(&self) -> String {
+        match self.topology {
+            Topology::Daemon => {
+                let log = self.directories()[0].state().join("daemon.log");
+                format!("--- daemon:\n{}", fs::read_to_string(log).unwrap_or_default())
+            }
+            Topology::Processes => self.lock().processes.as_ref().map(Processes::logs).unwrap_or_default(),
+        }
     }
 
     fn bare(&self, arguments: &[&str], output: Output) -> Build<'_> {
@@ -89,6 +289,32 @@ impl Farm {
             environment: Vec::new(),
             stdin: None,
             output,
+        }
+    }
+}
+
+/// Access to processes that run.
+struct Running<'a>(MutexGuard<'a, Inner>);
+
+impl std::ops::Deref for Running<'_> {
+    type Target = Processes;
+
+    fn deref(&self) -> &Processes {
+        self.0.processes.as_ref().expect("whoever made this has started them")
+    }
+}
+
+impl Drop for Farm {
+    fn drop(&mut self) {
+        let logs = if thread::panicking() { self.logs() } else { String::new() };
+        let mut problems: Vec<_> = self.end(Signal::TERM).err().into_iter().collect();
+        problems.extend(self.left());
+        if thread::panicking() {
+            // The test has failed already; this may say why.
+            problems.insert(0, logs);
+            let _closed = writeln!(std::io::stderr(), "{}", problems.join("\n"));
+        } else {
+            assert!(problems.is_empty(), "the farm left something behind:\n{}", problems.join("\n"));
         }
     }
 }
@@ -129,6 +355,11 @@ impl Build<'_> {
 
     /// Runs it to its end.
     pub fn run(self) -> Outcome {
+        self.start().finish()
+    }
+
+    /// Starts it; what it prints is read all the while.
+    pub fn start(self) -> Started {
         let stdin = self.stdin.clone();
         let archive = match &self.output {
             Output::Oci(path) => Some(path.clone()),
@@ -137,36 +368,67 @@ impl Build<'_> {
         let mut child = self.spawn();
         let mut pipe = child.stdin.take();
         // Written from a thread: farm may print more than a pipe holds before it has read everything.
-        let writer = std::thread::spawn(move || {
+        thread::spawn(move || {
             if let (Some(pipe), Some(bytes)) = (&mut pipe, stdin) {
                 let _ = pipe.write_all(&bytes);
             }
         });
-        let output = child.wait_with_output().expect("a child of ours can be waited for");
-        writer.join().expect("the writing thread does not panic");
-        let log =
-            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-        Outcome { status: output.status.code(), log, archive }
+        let pid = child.id();
+        Started { pid, output: thread::spawn(move || child.wait_with_output()), archive }
     }
 
     /// Starts it, for a test that interferes; both streams are pipes.
     pub fn spawn(self) -> Child {
-        let mut command = Command::new(binary());
+        let mut command = self.farm.client(&binary());
         command.args(&self.arguments);
         if let Output::Oci(path) = &self.output {
             command.arg("--output").arg(format!("type=oci,dest={}", path.display()));
         }
-        command.env("FARM_STATE_DIR", self.farm.state()).env("FARM_RUNTIME_DIR", self.farm.runtime());
-        command
-            .env_remove("SOURCE_DATE_EPOCH")
-            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let stdin = if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() };
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", binary().display()))
     }
 }
 
+impl Started {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        leftovers::send(self.pid, signal);
+    }
+
+    /// Whether it has ended.
+    pub fn is_finished(&self) -> bool {
+        self.output.is_finished()
+    }
+
+    /// Waits for its end for so long; one that goes on is killed.
+    pub fn finish_within(self, patience: Duration) -> Option<Outcome> {
+        let ended = leftovers::wait_for(patience, || self.is_finished().then_some(()));
+        if ended.is_none() {
+            self.signal(Signal::KILL);
+            return None;
+        }
+        Some(self.finish())
+    }
+
+    /// Waits for its end.
+    pub fn finish(self) -> Outcome {
+        let output = self.output.join().expect("the waiting thread does not panic");
+        let output = output.expect("a child of ours can be waited for");
+        let [stdout, stderr] =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Outcome { status: output.status.code(), log: stdout.clone() + &stderr, stdout, archive: self.archive }
+    }
+}
+
 impl Outcome {
+    /// Standard output as JSON, an object a line.
+    pub fn json_lines(&self) -> Vec<Value> {
+        let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        self.stdout.lines().map(parse).collect()
+    }
+
     /// Panics with the log unless the status is this one.
     #[must_use]
     pub fn expect(self, status: i32) -> Self {
@@ -202,28 +464,6 @@ impl Outcome {
     pub fn archive(&self) -> Option<&Path> {
         self.archive.as_deref()
     }
-}
-
-/// The binary under test.
-pub fn binary() -> PathBuf {
-    if let Some(path) = env::var_os("FARM_BIN") {
-        return path.into();
-    }
-    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| OsString::from("target"));
-    Path::new(&target).join("release/farm")
-}
-
-/// The OCI layout of a base image by its name, as `bases/make` makes it.
-pub fn base_layout(name: &str) -> PathBuf {
-    let bases = env::var_os("FARM_BASES").unwrap_or_else(|| {
-        panic!("FARM_BASES is not set: the end-to-end tests need the base images and the registry that `scripts/test` prepares")
-    });
-    Path::new(&bases).join(name)
-}
-
-/// The root file system of a base image; none is the empty one.
-pub fn base_files(name: Option<&str>) -> Result<Filesystem, String> {
-    name.map_or_else(|| Ok(Filesystem::default()), |name| Image::open(&base_layout(name))?.flatten())
 }
 
 /// How often a line of the log contains all of these words.

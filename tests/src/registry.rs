@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::{fs, thread};
+use std::thread;
 
 use crate::image::digest_of;
 use crate::layout::Blobs;
@@ -57,9 +56,9 @@ impl FakeRegistry {
         self.requests.lock().map(|log| log.clone()).unwrap_or_default()
     }
 
-    /// Writes a farm.toml that lets builds speak plain HTTP to this server.
-    pub fn configuration(&self, file: &Path) -> std::io::Result<()> {
-        fs::write(file, format!("[registry.\"{}\"]\ninsecure = true\n", self.address))
+    /// The part of a farm.toml that lets builds speak plain HTTP to this server.
+    pub fn configuration(&self) -> String {
+        format!("[registry.\"{}\"]\ninsecure = true\n", self.address)
     }
 }
 
@@ -72,7 +71,8 @@ pub fn status(code: u16) -> Answer {
     )
 }
 
-fn usual_answer(image: &Blobs, path: &str) -> Answer {
+/// What a registry answers that holds one image under every name and tag.
+pub fn usual_answer(image: &Blobs, path: &str) -> Answer {
     let manifest = || {
         let headers = [
             ("Content-Type", "application/vnd.oci.image.manifest.v1+json".to_owned()),

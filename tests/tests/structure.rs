@@ -12,7 +12,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which crates of the workspace a crate may use. A crate that is not listed here does not belong to the workspace.
-const MAY_USE: [(&str, Crates); 16] = [
+const MAY_USE: [(&str, Crates); 17] = [
     ("farm-model", Crates::Only(&[])),
     ("farm-tree", Crates::Only(&["farm-model"])),
     ("farm-dockerfile", Crates::Only(&["farm-model"])),
@@ -23,9 +23,14 @@ const MAY_USE: [(&str, Crates); 16] = [
     ("farm-executor", Crates::Only(&[])),
     ("farm-transport", Crates::Only(&["farm-model", "farm-proto"])),
     (
+        "farm-exchange",
+        Crates::Only(&["farm-model", "farm-proto", "farm-store", "farm-transport", "farm-tree"]),
+    ),
+    (
         "farm-coordinator",
         Crates::Only(&[
             "farm-dockerfile",
+            "farm-exchange",
             "farm-model",
             "farm-oci",
             "farm-proto",
@@ -38,6 +43,7 @@ const MAY_USE: [(&str, Crates); 16] = [
     (
         "farm-worker",
         Crates::Only(&[
+            "farm-exchange",
             "farm-executor",
             "farm-model",
             "farm-oci",

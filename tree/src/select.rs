@@ -15,12 +15,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use farm_model::ContentDigest;
 use farm_model::encoding::Encoder;
 
+use crate::build::TreeBuilder;
 use crate::error::Error;
 use crate::glob::{Glob, Patterns, has_wildcard, unescape};
 use crate::mode::ModeChange;
 use crate::passwd::Owner;
 use crate::path;
-use crate::record::{DirectoryRef, Entry, File, Metadata, Mtime, Node, Tree};
+use crate::record::{Directory, DirectoryRef, Entry, File, Metadata, Mtime, Node, Tree};
 use crate::records::{Records, load};
 use crate::resolve::{Resolved, lookup, resolve};
 
@@ -243,6 +244,36 @@ impl Selection {
             }
         });
         ContentDigest(encoder.digest(CONTEXT))
+    }
+}
+
+impl Selection {
+    /// What is selected as one tree, at the paths where it was found, for telling in which files two selections differ.
+    /// The first of two things at one path is in it.
+    pub fn tree(&self, records: &dyn Records) -> Result<Tree, Error> {
+        let mut builder = TreeBuilder::default();
+        let mut seen = BTreeSet::new();
+        for item in &self.items {
+            let path = if item.path.is_empty() { &item.name } else { &item.path };
+            let record = match &item.what {
+                What::Leaf(node) => {
+                    if !path.is_empty() && seen.insert(path.clone()) {
+                        builder.insert(path, single(node.clone()))?;
+                    }
+                    continue;
+                }
+                What::Contents { record, .. } => *record,
+                What::Archive { tree, .. } => tree.root.record,
+            };
+            if item.path.is_empty() && self.items.len() == 1 {
+                let root = Directory { record, ..Directory::empty(Metadata::default()) };
+                return Ok(Tree { root });
+            }
+            if !item.path.is_empty() && seen.insert(item.path.clone()) {
+                builder.graft(&item.path, Directory { record, ..Directory::empty(Metadata::default()) })?;
+            }
+        }
+        builder.finish(records)
     }
 }
 

@@ -3,8 +3,12 @@
 //! A mount is a folder of instances. `shared` steps all use instance 0 at once; a `locked` step has it alone and waits for it; a
 //! `private` step takes the first instance that nobody uses. A step takes all its mounts in one go, so that two steps never
 //! wait for each other. What a mount holds is never a source of blobs: anybody who may run a step may change it.
+//!
+//! Which step has which instance is known here alone. That a mount is used at all is known to everybody by a shared lock on
+//! its folder, which each step holds: whoever removes an instance locks the folder for itself first, and steps wait.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,6 +17,8 @@ use farm_executor::CancelFlag;
 use farm_model::op::Sharing;
 use farm_proto::CacheMount;
 use farm_store::Store;
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::error::Error;
 
@@ -55,6 +61,8 @@ enum Use {
 pub(crate) struct Instance {
     shared: Arc<Shared>,
     directory: PathBuf,
+    /// The lock on the mount's folder.
+    _lock: OwnedFd,
 }
 
 impl CacheMounts {
@@ -71,21 +79,24 @@ impl CacheMounts {
     ) -> Result<Option<Vec<Arc<Instance>>>, Error> {
         let root = self.store.cache_mounts_root();
         let mut state = self.shared.lock();
-        let directories = loop {
+        let (directories, locks) = loop {
             if cancel.is_cancelled() {
                 return Ok(None);
             }
-            if let Some((users, directories)) = claim_all(&state.users, &root, mounts) {
+            if let Some((users, directories)) = claim_all(&state.users, &root, mounts)
+                && let Some(locks) = lock_all(&directories)?
+            {
                 state.users = users;
-                break directories;
+                break (directories, locks);
             }
             state =
                 self.shared.freed.wait_timeout(state, CANCEL_CHECK).unwrap_or_else(PoisonError::into_inner).0;
         };
         let mut instances: BTreeMap<PathBuf, Arc<Instance>> = BTreeMap::new();
-        for directory in &directories {
-            let instance = || Instance { shared: Arc::clone(&self.shared), directory: directory.clone() };
-            instances.entry(directory.clone()).or_insert_with(|| Arc::new(instance()));
+        for (directory, lock) in locks {
+            let instance =
+                Instance { shared: Arc::clone(&self.shared), directory: directory.clone(), _lock: lock };
+            instances.insert(directory, Arc::new(instance));
         }
         // An instance locks the state when it is dropped, and so on an error: the state is let go first.
         let emptied = mounts
@@ -163,6 +174,31 @@ impl Drop for Instance {
     }
 }
 
+/// Locks the folder of each of `directories` for use; none when one of them is being removed from.
+fn lock_all(directories: &[PathBuf]) -> Result<Option<BTreeMap<PathBuf, OwnedFd>>, Error> {
+    let mut locks = BTreeMap::new();
+    for directory in directories {
+        if !locks.contains_key(directory) {
+            let Some(lock) = lock_folder(directory)? else { return Ok(None) };
+            locks.insert(directory.clone(), lock);
+        }
+    }
+    Ok(Some(locks))
+}
+
+fn lock_folder(instance: &Path) -> Result<Option<OwnedFd>, Error> {
+    let folder = instance.parent().unwrap_or(instance);
+    std::fs::create_dir_all(folder).map_err(Error::io("create cache mount", folder))?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let opened = rustix::fs::openat(CWD, folder, flags, Mode::empty());
+    let opened = opened.map_err(std::io::Error::from).map_err(Error::io("open cache mount", folder))?;
+    match rustix::fs::flock(&opened, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(Some(opened)),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(Error::io("lock cache mount", folder)(error.into())),
+    }
+}
+
 /// The instances of all `mounts` and who uses what then; none when one of them cannot be had now.
 fn claim_all(users: &Users, root: &Path, mounts: &[&CacheMount]) -> Option<(Users, Vec<PathBuf>)> {
     let mut users = users.clone();
@@ -237,6 +273,25 @@ mod tests {
         let private = take(&mounts, &[mount("x", Sharing::Private)]);
         assert_eq!(a[0].directory(), b[0].directory());
         assert_ne!(private[0].directory(), a[0].directory());
+    }
+
+    #[test]
+    fn whoever_removes_an_instance_and_the_steps_that_use_it_exclude_each_other() {
+        let (_root, mounts) = mounts();
+        let held = take(&mounts, &[mount("x", Sharing::Shared)]);
+        let folder = std::fs::File::open(held[0].directory().parent().unwrap()).unwrap();
+        let exclude = || rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive);
+        assert!(exclude().is_err());
+        drop(held);
+        exclude().unwrap();
+        let waiter = std::thread::spawn({
+            let mounts = mounts.clone();
+            move || take(&mounts, &[mount("x", Sharing::Shared)]).len()
+        });
+        std::thread::yield_now();
+        assert!(!waiter.is_finished());
+        drop(folder);
+        assert_eq!(waiter.join().unwrap(), 1);
     }
 
     #[test]

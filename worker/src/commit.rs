@@ -24,13 +24,11 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
-use crate::commit::content::{Content, Pending, Reader};
+use crate::commit::content::{Content, Pending, Reader, Readers};
 use crate::error::Error;
 
 const OPAQUE: &CStr = c"trusted.overlay.opaque";
 const NANOS: i64 = 1_000_000_000;
-/// How many files are collected before they are hashed together.
-const BATCH: usize = 4096;
 /// How much of an overlong path is worth showing.
 const SHOWN_PATH: usize = 60;
 
@@ -53,19 +51,14 @@ pub(crate) fn commit(
 ) -> Result<Committed, Error> {
     let root = rustix::fs::openat(CWD, upper, DIRECTORY, Mode::empty())
         .map_err(|error| Error::io("open", upper)(error.into()))?;
-    let mut walk = Walk {
-        place: Place { upper, root },
-        end,
-        reader: Reader::new(secrets),
-        builder: TreeBuilder::new(parent.root.metadata.clone()),
-        pending: Vec::new(),
-        links: HashMap::new(),
-        aliases: Vec::new(),
-        exposed: Vec::new(),
-        leftovers: Leftovers::None,
-    };
-    walk.run()?;
-    let Walk { place, builder, exposed, leftovers, .. } = walk;
+    let (place, reader) = (Place { upper, root }, Reader::new(secrets));
+    let found = std::thread::scope(|scope| {
+        let readers = Readers::new(scope, &reader, &place);
+        Walk { place: &place, end, found: Found::new(parent), links: HashMap::new(), aliases: Vec::new() }
+            .run(readers)
+    })?;
+    let Found { builder, mut exposed, leftovers } = found;
+    exposed.sort();
     let candidate = builder.finish(records)?;
     let layer = farm_tree::diff::normalise(records, parent, &candidate)?;
     if let Some(layer) = &layer
@@ -89,6 +82,10 @@ struct Place<'a> {
 impl Place<'_> {
     /// Opens what lies at `path`, without following links.
     fn open(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Error> {
+        self.try_open(path, flags).map_err(|error| self.failed("open", path, error))
+    }
+
+    fn try_open(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         let below = if path.is_empty() { b"." } else { path };
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         rustix::fs::openat2(
@@ -98,7 +95,6 @@ impl Place<'_> {
             Mode::empty(),
             resolve,
         )
-        .map_err(|error| self.failed("open", path, error))
     }
 
     fn failed(&self, action: &'static str, path: &[u8], error: Errno) -> Error {
@@ -114,22 +110,44 @@ enum Leftovers {
 }
 
 struct Walk<'a> {
-    place: Place<'a>,
+    place: &'a Place<'a>,
     end: Mtime,
-    reader: Reader<'a>,
-    builder: TreeBuilder,
-    /// Regular files that were seen but not read yet.
-    pending: Vec<Pending>,
+    found: Found,
     /// First path of each inode with several names.
     links: HashMap<(u64, u64), Vec<u8>>,
     /// Further names, each with the first.
     aliases: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// What a walk comes to.
+struct Found {
+    builder: TreeBuilder,
     exposed: Vec<PathBuf>,
     leftovers: Leftovers,
 }
 
+impl Found {
+    fn new(parent: &Tree) -> Self {
+        let builder = TreeBuilder::new(parent.root.metadata.clone());
+        Self { builder, exposed: Vec::new(), leftovers: Leftovers::None }
+    }
+
+    /// Puts files in that were read.
+    fn take(&mut self, read: Vec<(Pending, Content)>) -> Result<(), Error> {
+        for (Pending { path, metadata, .. }, Content { blob, xattrs, exposes }) in read {
+            let metadata = Metadata { xattrs, ..metadata };
+            let file = farm_tree::File { metadata, blob, hard_link: None };
+            self.builder.insert(&path, Node::File(file))?;
+            if exposes {
+                self.exposed.push(PathBuf::from(OsStr::from_bytes(&path)));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Walk<'_> {
-    fn run(&mut self) -> Result<(), Error> {
+    fn run(mut self, mut readers: Readers<'_, '_>) -> Result<Found, Error> {
         let mut open = vec![Vec::new()];
         while let Some(path) = open.pop() {
             let handle = self.place.open(&path, DIRECTORY)?;
@@ -144,18 +162,27 @@ impl Walk<'_> {
                 let child = join(&path, name.to_bytes())?;
                 let stat = rustix::fs::statat(&handle, name, AtFlags::SYMLINK_NOFOLLOW)
                     .map_err(|error| self.place.failed("inspect", &child, error))?;
-                if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-                    open.push(child);
-                } else {
-                    self.entry(&handle, name, child, &stat)?;
+                match FileType::from_raw_mode(stat.st_mode) {
+                    FileType::Directory => open.push(child),
+                    FileType::RegularFile => {
+                        if let Some(file) = self.file(child, &stat) {
+                            self.found.take(readers.push(file)?)?;
+                        }
+                    }
+                    kind @ (FileType::Symlink
+                    | FileType::Fifo
+                    | FileType::Socket
+                    | FileType::CharacterDevice
+                    | FileType::BlockDevice
+                    | FileType::Unknown) => self.other(kind, &handle, name, &child, &stat)?,
                 }
             }
         }
-        self.flush()?;
-        for (path, first) in std::mem::take(&mut self.aliases) {
-            self.builder.hard_link(&path, &first)?;
+        self.found.take(readers.finish()?)?;
+        for (path, first) in self.aliases {
+            self.found.builder.hard_link(&path, &first)?;
         }
-        Ok(())
+        Ok(self.found)
     }
 
     fn directory(&mut self, path: &[u8], handle: &OwnedFd) -> Result<(), Error> {
@@ -165,62 +192,56 @@ impl Walk<'_> {
         let xattrs = content::kept_attributes(handle).map_err(failed)?;
         let metadata = Metadata { xattrs, ..self.metadata(&stat) };
         let opaque = mark.as_deref() == Some(b"y");
-        Ok(self.builder.insert(path, Node::Directory(Directory { opaque, ..Directory::empty(metadata) }))?)
+        Ok(self
+            .found
+            .builder
+            .insert(path, Node::Directory(Directory { opaque, ..Directory::empty(metadata) }))?)
     }
 
-    /// Anything but a directory. No attribute that a tree keeps can be on what is not a regular file.
-    fn entry(&mut self, parent: &OwnedFd, name: &CStr, path: Vec<u8>, stat: &Stat) -> Result<(), Error> {
+    /// What is neither a directory nor a regular file. No attribute that a tree keeps can be on it.
+    fn other(
+        &mut self,
+        kind: FileType,
+        parent: &OwnedFd,
+        name: &CStr,
+        path: &[u8],
+        stat: &Stat,
+    ) -> Result<(), Error> {
         let metadata = self.metadata(stat);
         let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
-        let kind = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => return self.file(path, stat, metadata),
+        let kind = match kind {
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(parent, name, Vec::new())
-                    .map_err(|error| self.place.failed("read link", &path, error))?;
+                    .map_err(|error| self.place.failed("read link", path, error))?;
                 let node = Node::Symlink(Symlink { metadata, target: target.into_bytes() });
-                return Ok(self.builder.insert(&path, node)?);
+                return Ok(self.found.builder.insert(path, node)?);
             }
-            FileType::CharacterDevice if stat.st_rdev == 0 => return Ok(self.builder.whiteout(&path)?),
+            FileType::CharacterDevice if stat.st_rdev == 0 => {
+                return Ok(self.found.builder.whiteout(path)?);
+            }
             FileType::CharacterDevice => DeviceKind::Character { major, minor },
             FileType::BlockDevice => DeviceKind::Block { major, minor },
             FileType::Fifo => DeviceKind::Fifo,
-            FileType::Socket | FileType::Directory | FileType::Unknown => {
+            FileType::Socket | FileType::RegularFile | FileType::Directory | FileType::Unknown => {
                 // A socket outlives the process that bound it but means nothing without it; no tar can carry one.
-                self.leftovers = Leftovers::Some;
+                self.found.leftovers = Leftovers::Some;
                 return Ok(());
             }
         };
-        Ok(self.builder.insert(&path, Node::Device(Device { metadata, kind }))?)
+        Ok(self.found.builder.insert(path, Node::Device(Device { metadata, kind }))?)
     }
 
-    fn file(&mut self, path: Vec<u8>, stat: &Stat, metadata: Metadata) -> Result<(), Error> {
+    /// A file to read; none when it is another name of one that was seen.
+    fn file(&mut self, path: Vec<u8>, stat: &Stat) -> Option<Pending> {
         if stat.st_nlink > 1 {
             if let Some(first) = self.links.get(&(stat.st_dev, stat.st_ino)) {
                 self.aliases.push((path, first.clone()));
-                return Ok(());
+                return None;
             }
             self.links.insert((stat.st_dev, stat.st_ino), path.clone());
         }
         let size = u64::try_from(stat.st_size).unwrap_or_default();
-        self.pending.push(Pending { path, metadata, size });
-        if self.pending.len() >= BATCH { self.flush() } else { Ok(()) }
-    }
-
-    /// Reads the files that wait for it.
-    fn flush(&mut self) -> Result<(), Error> {
-        let pending = std::mem::take(&mut self.pending);
-        let contents = self.reader.read_all(&self.place, &pending)?;
-        for (Pending { path, metadata, .. }, Content { blob, xattrs, exposes }) in
-            pending.into_iter().zip(contents)
-        {
-            let metadata = Metadata { xattrs, ..metadata };
-            let file = farm_tree::File { metadata, blob, hard_link: None };
-            self.builder.insert(&path, Node::File(file))?;
-            if exposes {
-                self.exposed.push(PathBuf::from(OsStr::from_bytes(&path)));
-            }
-        }
-        Ok(())
+        Some(Pending { path, metadata: self.metadata(stat), size })
     }
 
     fn metadata(&self, stat: &Stat) -> Metadata {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use farm_model::LayerDigest;
 use farm_proto::{Blame, Failure};
 
 /// What went wrong around a step; a command that fails by itself is no error of the worker's.
@@ -19,7 +20,15 @@ pub(crate) enum Error {
     #[error("{message}")]
     User { message: String, hint: Option<&'static str> },
     #[error("layer `{0}` is not in the store any more")]
-    LayerGone(farm_model::LayerDigest),
+    LayerGone(LayerDigest),
+    #[error("layers that the step needs are nowhere to be found: {}", list(.0))]
+    Lost(Vec<LayerDigest>),
+    #[error("failed to {0}")]
+    Exchange(#[from] farm_exchange::Error),
+    #[error("the coordinator was away for {0} seconds while layers were fetched from it")]
+    CoordinatorAway(u64),
+    #[error("a thread of a step panicked: {0}")]
+    Panicked(String),
 }
 
 impl Error {
@@ -32,13 +41,27 @@ impl Error {
         let (blame, hint) = match &self {
             Self::Store(error) => (environment_if(error.is_environment()), error.hint().map(str::to_owned)),
             Self::Executor(error) => (blame(error.blame()), error.hint().map(str::to_owned)),
-            Self::Io { .. } => (Blame::Environment, None),
-            Self::User { hint, .. } => (Blame::User, hint.map(str::to_owned)),
+            Self::Io { .. } | Self::CoordinatorAway(_) => (Blame::Environment, None),
+            Self::User { hint, .. } => (Blame::Build, hint.map(str::to_owned)),
             Self::Tree(error) => (tree_blame(error), error.hint().map(str::to_owned)),
-            Self::LayerGone(_) => (Blame::Internal, None),
+            Self::LayerGone(_) | Self::Panicked(_) => (Blame::Internal, None),
+            Self::Lost(_) => (Blame::Environment, Some("run the build again: they are made anew".to_owned())),
+            Self::Exchange(error) => {
+                (environment_if(error.is_environment()), error.hint().map(str::to_owned))
+            }
         };
-        Failure { blame, message: farm_model::causes(&self), hint }
+        let message = farm_model::causes(&self);
+        let lost = if let Self::Lost(layers) = self { layers } else { Vec::new() };
+        Failure { blame, message, hint, lost }
     }
+}
+
+/// Digests that are worth showing; who wants all of them finds them in the report.
+fn list(layers: &[LayerDigest]) -> String {
+    const SHOWN: usize = 3;
+    let more = layers.len().saturating_sub(SHOWN);
+    let shown = layers.iter().take(SHOWN).map(|layer| format!("`{layer}`"));
+    shown.chain((more > 0).then(|| format!("{more} more"))).collect::<Vec<_>>().join(", ")
 }
 
 fn environment_if(environment: bool) -> Blame {
@@ -47,12 +70,12 @@ fn environment_if(environment: bool) -> Blame {
 
 /// What the image lacks, or where it leads, is the user's to mend.
 fn tree_blame(error: &farm_tree::Error) -> Blame {
-    if error.is_internal() { Blame::Internal } else { Blame::User }
+    if error.is_internal() { Blame::Internal } else { Blame::Build }
 }
 
 fn blame(blame: farm_executor::Blame) -> Blame {
     match blame {
-        farm_executor::Blame::User => Blame::User,
+        farm_executor::Blame::User => Blame::Build,
         farm_executor::Blame::Environment => Blame::Environment,
         farm_executor::Blame::Internal => Blame::Internal,
     }

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use farm_executor::{Access, CancelFlag, Mount, MountKind, OverlayAccess, Secret};
-use farm_proto::{CacheMount, RunTask, TaskMountKind};
+use farm_proto::{Agent, CacheMount, RunTask, TaskMountKind};
 use farm_store::{Scratch, Store};
 use farm_tree::select::{Adjustment, Item, Options, Selection, What};
 use farm_tree::{DirectoryRef, File, Metadata, Mtime, Node, TreeBuilder};
@@ -105,8 +105,16 @@ pub(crate) fn prepare(
                 prepared.secrets.push(value.clone());
                 prepared.env.push((name.clone(), text));
             }
-            TaskMountKind::Ssh { socket, mode, uid, gid } => {
-                let kind = MountKind::UnixSocket { source: socket.into(), mode: *mode, uid: *uid, gid: *gid };
+            TaskMountKind::Ssh { agent, mode, uid, gid } => {
+                let source = match agent {
+                    Agent::Path(path) => path.into(),
+                    // Where there is a way to the client's agent, it was given a path before.
+                    Agent::Client { id } => {
+                        let message = format!("mount at `{target}`: there is no way to the agent `{id}`");
+                        return Err(Error::User { message, hint: None });
+                    }
+                };
+                let kind = MountKind::UnixSocket { source, mode: *mode, uid: *uid, gid: *gid };
                 prepared.add(target, Stub::File, kind);
             }
         }

@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use farm_executor::{CancelFlag, Container, Executor, Limits, Network, NetworkPool, User};
+use farm_executor::{CancelFlag, Container, Executor, Limits, Meter, Network, NetworkPool, User};
 use farm_model::event::Stream;
-use farm_model::result::LayerRef;
 use farm_model::{Exit, Usage, op};
-use farm_proto::{LeaseId, Outcome, RunTask, WorkerMessage};
+use farm_proto::message::Made;
+use farm_proto::{Keep, LeaseId, Outcome, RunTask, WorkerMessage};
 use farm_store::Store;
 use farm_tree::passwd::Identity;
 use farm_tree::{Mtime, Tree};
@@ -35,43 +35,46 @@ pub(crate) struct Runner {
 /// Files with a secret in them that are named one by one.
 const MOST_WARNINGS: usize = 10;
 
-type Reports = mpsc::Sender<WorkerMessage>;
+/// One task and what it came with.
+pub(crate) struct Job<'a> {
+    pub(crate) lease: LeaseId,
+    pub(crate) task: &'a RunTask,
+    pub(crate) cancel: &'a CancelFlag,
+    pub(crate) meter: &'a Meter,
+    pub(crate) reports: &'a mpsc::Sender<WorkerMessage>,
+}
+
+impl Job<'_> {
+    /// Reports something. Waits while the coordinator is slow to listen: a step must not write more than can be told.
+    fn report(&self, message: WorkerMessage) {
+        // A coordinator that is gone takes no reports; it also cancels.
+        let _gone = self.reports.blocking_send(message);
+    }
+}
 
 impl Runner {
-    /// Runs `task` to its end; blocks.
-    pub(crate) fn run(
-        &self,
-        lease: LeaseId,
-        task: &RunTask,
-        cancel: &CancelFlag,
-        reports: &Reports,
-    ) -> Outcome {
-        match self.try_run(lease, task, cancel, reports) {
+    /// Runs a task to its end; blocks.
+    pub(crate) fn run(&self, job: &Job<'_>) -> Outcome {
+        match self.try_run(job) {
             Ok(outcome) => outcome,
             Err(error) => Outcome::Failure(error.into_failure()),
         }
     }
 
-    fn try_run(
-        &self,
-        lease: LeaseId,
-        task: &RunTask,
-        cancel: &CancelFlag,
-        reports: &Reports,
-    ) -> Result<Outcome, Error> {
-        if cancel.is_cancelled() {
+    fn try_run(&self, job: &Job<'_>) -> Result<Outcome, Error> {
+        let task = job.task;
+        if job.cancel.is_cancelled() {
             return Ok(Outcome::Cancelled);
         }
         let parent = self.store.tree(&task.merged.digest)?.ok_or(Error::LayerGone(task.merged.digest))?;
-        let Some(prepared) = mounts::prepare(&self.store, &self.cache_mounts, task, cancel)? else {
+        let Some(prepared) = mounts::prepare(&self.store, &self.cache_mounts, task, job.cancel)? else {
             return Ok(Outcome::Cancelled);
         };
         let scratch = self.store.scratch()?;
         rootfs::dress(&scratch.upper(), &parent.root.metadata)?;
-        let container = self.container(lease, task, &parent, &prepared, &scratch)?;
-        // A coordinator that is gone takes no reports; it also cancels.
-        let _gone = reports.blocking_send(WorkerMessage::Started { lease });
-        let outcome = self.observe(lease, &container, &prepared, cancel, reports)?;
+        let container = self.container(job, &parent, &prepared, &scratch)?;
+        job.report(WorkerMessage::Started { lease: job.lease });
+        let outcome = self.observe(job, &container, &prepared)?;
         drop(container);
         let usage = usage(&outcome.usage);
         let exit = match outcome.exit {
@@ -82,45 +85,52 @@ impl Runner {
             farm_executor::Exit::TimedOut => Exit::TimedOut,
         };
         if !exit.is_success() {
-            return Ok(Outcome::UserFailure { exit });
+            return Ok(Outcome::UserFailure { exit, usage });
         }
         let ended = now();
         // The process is gone: its cache mounts are free before its files are read.
         let secrets = prepared.release();
-        let layer = self.commit(lease, &parent, &scratch, Mtime(ended), &secrets, reports)?;
+        let layer = match task.keep {
+            Keep::Layer => self.commit(job, &parent, &scratch, Mtime(ended), &secrets)?,
+            Keep::Nothing => None,
+        };
         Ok(Outcome::Success { layer, usage, ended })
     }
 
     /// Makes a layer of what the command left in `scratch`.
     fn commit(
         &self,
-        lease: LeaseId,
+        job: &Job<'_>,
         parent: &Tree,
         scratch: &farm_store::Scratch,
         ended: Mtime,
         secrets: &[farm_proto::Secret],
-        reports: &Reports,
-    ) -> Result<Option<LayerRef>, Error> {
+    ) -> Result<Option<Made>, Error> {
         let secrets: Vec<&[u8]> = secrets.iter().map(farm_proto::Secret::expose).collect();
+        let started = Instant::now();
         let committed = commit::commit(&self.store, parent, &scratch.upper(), ended, &secrets)?;
+        let read = started.elapsed();
         let more = committed.exposed.len().saturating_sub(MOST_WARNINGS);
         let which = committed.exposed.iter().take(MOST_WARNINGS).map(|path| format!("`/{}`", path.display()));
         let which = which.chain((more > 0).then(|| format!("{more} more files")));
         for file in which {
             let message = format!("a secret's value was written to {file}, which becomes part of the image");
-            let _gone = reports.blocking_send(WorkerMessage::Warned { lease, message });
+            job.report(WorkerMessage::Warned { lease: job.lease, message });
         }
-        Ok(committed.layer.map(|tree| self.store.adopt(&scratch.upper(), &tree)).transpose()?)
+        let Some(tree) = committed.layer else { return Ok(None) };
+        let layer = self.store.adopt(&scratch.upper(), &tree)?;
+        tracing::debug!(lease = %job.lease, ?read, all = ?started.elapsed(), "what a step left is a layer");
+        Ok(Some(Made { layer, tree: tree.encode() }))
     }
 
     fn container(
         &self,
-        lease: LeaseId,
-        task: &RunTask,
+        job: &Job<'_>,
         parent: &Tree,
         prepared: &Prepared,
         scratch: &farm_store::Scratch,
     ) -> Result<Container, Error> {
+        let task = job.task;
         let identity = identity::identify(&self.store, parent, &task.user)?;
         let mut targets: Vec<(String, Stub)> = ["/proc", "/sys", "/dev", task.workdir.as_str()]
             .iter()
@@ -147,7 +157,7 @@ impl Runner {
             env.push(("HOME".to_owned(), identity.home.clone()));
         }
         Ok(Container {
-            id: format!("step-{lease}"),
+            id: format!("step-{}", job.lease),
             lowers,
             upper: scratch.upper(),
             work: scratch.work(),
@@ -163,30 +173,29 @@ impl Runner {
             shm_size: Container::DEFAULT_SHM_SIZE,
             ulimits: task.ulimits.iter().filter_map(ulimit).collect(),
             limits: self.limits,
+            meter: job.meter.clone(),
         })
     }
 
     /// Runs the container and passes on what it writes, without the secrets.
     fn observe(
         &self,
-        lease: LeaseId,
+        job: &Job<'_>,
         container: &Container,
         prepared: &Prepared,
-        cancel: &CancelFlag,
-        reports: &Reports,
     ) -> Result<farm_executor::Outcome, Error> {
         let masker = || Masker::new(prepared.secrets.iter().map(farm_proto::Secret::expose));
         let (mut stdout, mut stderr) = (masker(), masker());
         let send = |stream, bytes: Vec<u8>| {
             if !bytes.is_empty() {
-                let _gone = reports.blocking_send(WorkerMessage::Logged { lease, stream, bytes });
+                job.report(WorkerMessage::Logged { lease: job.lease, stream, bytes });
             }
         };
         let mut output = |stream: farm_executor::Stream, bytes: &[u8]| match stream {
             farm_executor::Stream::Stdout => send(Stream::Stdout, stdout.push(bytes)),
             farm_executor::Stream::Stderr => send(Stream::Stderr, stderr.push(bytes)),
         };
-        let outcome = self.executor.run(container, &mut output, cancel)?;
+        let outcome = self.executor.run(container, &mut output, job.cancel)?;
         send(Stream::Stdout, stdout.finish());
         send(Stream::Stderr, stderr.finish());
         Ok(outcome)

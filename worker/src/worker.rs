@@ -1,30 +1,42 @@
-//! The worker's loop: takes leases, runs at most as many as it has slots, and reports.
+//! The worker and the two ways in which it serves.
 
-use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use farm_executor::{CancelFlag, Executor, NetworkPool};
-use farm_proto::{Blame, CoordinatorMessage, Failure, LeaseId, Outcome, Task, WorkerMessage};
+use farm_executor::{Executor, NetworkPool};
+use farm_model::Platform;
+use farm_proto::{CoordinatorMessage, WorkerMessage};
 use farm_store::Store;
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
+use farm_transport::Endpoint;
+use tokio::sync::mpsc;
 
 use crate::cache_mount::CacheMounts;
+use crate::desk::Desk;
+use crate::leases::Leases;
+use crate::pulse::Pulse;
+use crate::remote;
 use crate::run::Runner;
+use crate::step::{Stepper, Supply};
 
 /// How a worker is set up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
-    /// How many steps run at once.
+    /// Steps that keep a processor busy and may run at once.
     pub slots: usize,
+    /// Steps that may run at once at most, however little they use.
+    pub most: usize,
     /// What each step may use at most.
     pub limits: farm_executor::Limits,
+    /// Labels that steps can ask for.
+    pub labels: Vec<String>,
+    /// Where other workers reach it, when they do.
+    pub address: Option<String>,
 }
 
 /// A worker over one store and one executor.
 pub struct Worker {
     runner: Arc<Runner>,
-    slots: Arc<Semaphore>,
+    options: Options,
 }
 
 impl Worker {
@@ -39,80 +51,68 @@ impl Worker {
         let cache_mounts = CacheMounts::new(store.clone());
         let limits = options.limits;
         let runner = Runner { store, executor, network, cache_mounts, host_resolv_conf, limits };
-        Self { runner: Arc::new(runner), slots: Arc::new(Semaphore::new(options.slots.max(1))) }
+        Self { runner: Arc::new(runner), options }
     }
 
-    /// Serves until `commands` closes; running steps are then cancelled and waited for, so that nothing of them is left.
-    pub async fn serve(
+    /// Serves a coordinator in this process, which has the same store, until it closes `commands`. Running steps are then
+    /// cancelled and waited for, so that nothing of them is left.
+    pub async fn serve_local(
         self,
-        mut commands: mpsc::UnboundedReceiver<CoordinatorMessage>,
+        mut commands: mpsc::Receiver<CoordinatorMessage>,
         reports: mpsc::Sender<WorkerMessage>,
     ) {
-        let mut tasks = JoinSet::new();
-        let mut leases: BTreeMap<LeaseId, CancelFlag> = BTreeMap::new();
-        loop {
-            tokio::select! {
-                Some(done) = tasks.join_next() => {
-                    if let Ok(lease) = done {
-                        leases.remove(&lease);
-                    }
+        let leases = Arc::new(Leases::default());
+        // A coordinator that is gone takes no reports; it closes `commands` too.
+        let _gone = reports.send(self.options.hello(Vec::new())).await;
+        let stepper = Stepper {
+            runner: self.runner,
+            leases: Arc::clone(&leases),
+            reports: reports.clone(),
+            supply: Supply::Shared,
+        };
+        let mut desk = Desk::new(stepper, self.options.most);
+        let mut pulse = Pulse::default();
+        let beating = async {
+            loop {
+                let beat = pulse.next(&leases).await;
+                if reports.send(beat).await.is_err() {
+                    std::future::pending::<()>().await;
                 }
-                command = commands.recv() => match command {
-                    Some(CoordinatorMessage::Execute { lease, task }) => match CancelFlag::new() {
-                        Ok(cancel) => {
-                            leases.insert(lease, cancel.clone());
-                            tasks.spawn(self.execute(lease, task, cancel, reports.clone()));
-                        }
-                        Err(error) => {
-                            let _gone = reports.send(refused(lease, &error)).await;
-                        }
-                    },
-                    Some(CoordinatorMessage::Cancel { lease }) => {
-                        if let Some(cancel) = leases.get(&lease) {
-                            cancel.cancel();
-                        }
-                    }
-                    None => break,
-                },
             }
+        };
+        tokio::select! {
+            () = desk.serve(&mut commands) => {}
+            () = beating => {}
         }
-        leases.values().for_each(CancelFlag::cancel);
-        while tasks.join_next().await.is_some() {}
+        desk.close().await;
     }
 
-    fn execute(
-        &self,
-        lease: LeaseId,
-        task: Task,
-        cancel: CancelFlag,
-        reports: mpsc::Sender<WorkerMessage>,
-    ) -> impl Future<Output = LeaseId> + use<> {
-        let (runner, slots) = (Arc::clone(&self.runner), Arc::clone(&self.slots));
-        async move {
-            let _slot = slots.acquire_owned().await;
-            let log = reports.clone();
-            let run = tokio::task::spawn_blocking(move || match task {
-                Task::Run(task) => runner.run(lease, &task, &cancel, &log),
-            });
-            let outcome = run.await.unwrap_or_else(|panic| {
-                Outcome::Failure(Failure {
-                    blame: Blame::Internal,
-                    message: format!("a step's task panicked: {panic}"),
-                    hint: None,
-                })
-            });
-            // A coordinator that is gone takes no reports.
-            let _gone = reports.send(WorkerMessage::Finished { lease, outcome }).await;
-            lease
-        }
+    /// Serves the coordinator at `coordinator`, and peers on `endpoint`, until `stop` is ready. A coordinator that is
+    /// away is waited for. Running steps are cancelled and waited for at the end.
+    pub async fn serve_remote(
+        self,
+        endpoint: Endpoint,
+        coordinator: SocketAddr,
+        stop: impl Future<Output = ()>,
+    ) {
+        remote::serve(self.runner, self.options, endpoint, coordinator, stop).await;
     }
 }
 
-fn refused(lease: LeaseId, error: &std::io::Error) -> WorkerMessage {
-    let failure = Failure {
-        blame: Blame::Environment,
-        message: format!("cannot make an event descriptor: {error}"),
-        hint: Some("raise the limit on open files".to_owned()),
-    };
-    WorkerMessage::Finished { lease, outcome: Outcome::Failure(failure) }
+impl Options {
+    /// The opening of a session.
+    pub(crate) fn hello(
+        &self,
+        running: Vec<(farm_model::LeaseId, farm_model::StepDigest, farm_model::Scope)>,
+    ) -> WorkerMessage {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).max(1);
+        WorkerMessage::Hello {
+            slots: count(self.slots),
+            most: count(self.most.max(self.slots)),
+            platform: Platform::host(),
+            labels: self.labels.clone(),
+            address: self.address.clone(),
+            running,
+        }
+    }
 }

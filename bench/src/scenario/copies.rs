@@ -1,9 +1,12 @@
 //! A COPY of many files: first, unchanged, and with one file changed.
 
-use super::{Plan, Sink, cached, changed, median_of, times, unchanged};
+use super::{Plan, Sink, cached, changed, idle, median_of, times, unchanged};
 use crate::report::Row;
 use crate::workload::{Workload, files};
 use crate::{Error, baseline};
+
+/// The result is an image in the store.
+const NAMED: [&str; 2] = ["--tag", "wide"];
 
 /// The first run starts with an empty store each time: a salt does not make a COPY miss.
 pub(super) fn wide(plan: &Plan, sink: Sink<'_>) -> Result<(), Error> {
@@ -15,7 +18,7 @@ pub(super) fn wide(plan: &Plan, sink: Sink<'_>) -> Result<(), Error> {
         if index > 0 {
             farm = plan.farm(Workload::M7)?;
         }
-        first.push(farm.build(&context, &[])?);
+        first.push(farm.build(&context, &NAMED)?);
         copies.push(baseline::copy(&data, &farm.path("copy"))?);
     }
     let hash = median_of(plan.few(), || baseline::read_and_hash(&data))?;
@@ -35,9 +38,12 @@ pub(super) fn wide(plan: &Plan, sink: Sink<'_>) -> Result<(), Error> {
 
     let file = data.join(files::first());
     let change = |original: &[u8], index: usize| [original, format!("changed {index}").as_bytes()].concat();
-    let runs = changed(&farm, &file, plan.many(), |farm| farm.build(&context, &[]), change)?;
+    let runs = changed(&farm, &file, plan.many(), |farm| farm.build(&context, &NAMED), change)?;
     let row = Row::of("m7", "one file changed", &runs);
     let figure = times(&row, hash);
-    sink(row.with("as long as reading and BLAKE3 of the files", figure));
+    sink(
+        row.with("as long as reading and BLAKE3 of the files", figure)
+            .with("of memory the daemon occupies, idle", idle(&farm)),
+    );
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Plan, Sink, cached, changed, cold, median_of, times, unchanged};
+use super::{Plan, Sink, cached, changed, cold, idle, median_of, times, unchanged};
 use crate::farm::Run;
 use crate::report::{Quantity, Row};
 use crate::workload::{Workload, go, member};
@@ -24,6 +24,14 @@ pub(super) fn three_stages(workload: Workload, plan: &Plan, sink: Sink<'_>) -> R
     sink(row.with("as long as asking for every file's status", figure).with("steps cached", cached(&runs)));
 
     let salt = format!("SALT={salt}");
+    if workload == Workload::M1Small {
+        let mut runs = Vec::new();
+        for _ in 0..plan.many() {
+            farm.stop()?;
+            runs.push(farm.build(&context, &["--build-arg", &salt])?);
+        }
+        sink(Row::of(workload.name(), "daemon not running", &runs).with("steps cached", cached(&runs)));
+    }
     let build = |farm: &crate::farm::Farm| farm.build(&context, &["--build-arg", &salt]);
     let change = |original: &[u8], index: usize| {
         // The program prints it, so that what is built from it changes too.
@@ -31,7 +39,8 @@ pub(super) fn three_stages(workload: Workload, plan: &Plan, sink: Sink<'_>) -> R
         String::from_utf8_lossy(original).replace("const release = \"1\"", &release).into_bytes()
     };
     let runs = changed(&farm, &context.join(go::MAIN), plan.few(), build, change)?;
-    sink(Row::of(workload.name(), "one file changed", &runs).with("steps cached", cached(&runs)));
+    let row = Row::of(workload.name(), "one file changed", &runs).with("steps cached", cached(&runs));
+    sink(row.with("of memory the daemon occupies, idle", idle(&farm)));
     Ok(())
 }
 

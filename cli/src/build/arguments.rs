@@ -5,10 +5,14 @@ use std::path::PathBuf;
 const NOTES: &str = "\
 Examples:
   farm build -t shop:1 -o type=oci,dest=shop.tar .     an image as an OCI archive
+  farm build -t registry.example/shop:1 --push .       an image in a registry
   farm build --target test .                           run one stage and what it needs
   farm build -o out .                                  the files of the last stage
   farm build --build-arg V=2 --secret id=npm,src=npmrc .
   git archive HEAD | farm build -q -                   a context from standard input
+  farm build --plan .                                  what would run, and why
+
+Ctrl-C leaves the build, which ends unless somebody else waits for it.
 
 Exit codes:
   0 built; 1 the build failed; 2 wrong usage or Dockerfile; 3 registry, disk, permission or
@@ -22,6 +26,7 @@ Files:
 /// Arguments of `farm build`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = NOTES)]
+#[expect(clippy::struct_excessive_bools, reason = "a command line's switches are independent of each other")]
 pub(crate) struct Arguments {
     /// Name of the image, `name[:tag]`; may be given several times
     #[arg(short, long = "tag", value_name = "NAME")]
@@ -88,25 +93,41 @@ pub(crate) struct Arguments {
     pub(crate) pull: bool,
 
     /// How progress is shown
-    #[arg(long, value_name = "plain|quiet", default_value = "plain")]
+    #[arg(long, value_name = "MODE", default_value = "auto")]
     pub(crate) progress: crate::progress::Mode,
 
     /// Print nothing but the image's id
     #[arg(short, long, conflicts_with = "progress")]
     pub(crate) quiet: bool,
 
-    /// Where the result goes: `type=oci|local|tar,dest=PATH`; may be given several times. A directory alone is
-    /// `type=local`, `-` is a tar on standard output; without any, the result stays in the cache
+    /// Where the result goes: `type=registry|image|docker|oci|local|tar`, with `dest=PATH`, `name=NAME`,
+    /// `compression=gzip|zstd|uncompressed` and others; may be given several times. A directory alone is `type=local`,
+    /// `-` is a tar on standard output; without any, the result stays in the farm
     #[arg(short, long = "output", value_name = "SPEC")]
     pub(crate) outputs: Vec<String>,
+
+    /// Push the image under its names; the same as `--output type=registry`
+    #[arg(long)]
+    pub(crate) push: bool,
+
+    /// File that receives digests and names of the image, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metadata_file: Option<PathBuf>,
 
     /// File that receives the image's id, the digest of its configuration
     #[arg(long, value_name = "FILE")]
     pub(crate) iidfile: Option<PathBuf>,
 
-    /// Another configuration file [env: `FARM_CONFIG`]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    /// Run nothing; show what would run, and why
+    #[arg(long, conflicts_with_all = ["outputs", "push", "iidfile", "metadata_file", "detach"])]
+    pub(crate) plan: bool,
+
+    /// Build in the background; print the build's id and return
+    #[arg(short, long, conflicts_with_all = ["quiet", "progress"])]
+    pub(crate) detach: bool,
+
+    #[command(flatten)]
+    pub(crate) connection: crate::connection::Options,
 
     /// Directory whose files COPY and ADD read; `-` for a tar or a Dockerfile on standard input
     #[arg(value_name = "CONTEXT")]

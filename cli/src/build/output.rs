@@ -3,61 +3,53 @@
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
+use farm_client::Destination;
+use farm_model::Reference;
+use farm_proto::client::{self, Compression, Form};
+
+use crate::build::Arguments;
 use crate::failure::Failure;
 
 /// One destination.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Output {
-    pub(super) kind: Kind,
     pub(super) destination: Destination,
-    /// `compression=uncompressed|gzip`; gzip when absent.
-    pub(super) compression: Compression,
-    /// Whether file times are clamped to `SOURCE_DATE_EPOCH`.
-    pub(super) rewrite_timestamp: bool,
-    /// `source-date-epoch=`: seconds since the Unix epoch in place of the build's own.
-    pub(super) epoch: Option<i64>,
+    /// What the coordinator is asked for.
+    pub(super) wanted: client::Output,
 }
 
 /// What is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Kind {
+enum Kind {
     /// An OCI layout, as a tar or with `tar=false` as a directory.
     Oci,
     /// The file system into a directory.
     Local,
     /// The file system as a tar.
     Tar,
-}
-
-/// How layers are written.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Compression {
-    Uncompressed,
-    Gzip,
-}
-
-/// Where it is written.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Destination {
-    File(PathBuf),
-    Directory(PathBuf),
-    Stdout,
+    /// A tar that `docker load` reads.
+    Docker,
+    /// A name in a registry.
+    Registry,
+    /// Nothing leaves the farm.
+    Image,
 }
 
 /// Reads `type=…,dest=…`, `-` or a directory's path.
 pub(super) fn parse(text: &str) -> Result<Output, Failure> {
     let invalid = |reason: String| Failure::usage(format!("`--output {text}`: {reason}"));
     if text == "-" {
-        return Ok(Output::new(Kind::Tar, Destination::Stdout));
+        return Ok(Output::new(text, Kind::Tar, Destination::Stdout));
     }
     if text.is_empty() {
         return Err(invalid("expected `type=…,dest=…`, a directory or `-`".into()));
     }
     if !text.contains('=') {
-        return Ok(Output::new(Kind::Local, Destination::Directory(PathBuf::from(text))));
+        return Ok(Output::new(text, Kind::Local, Destination::Directory(PathBuf::from(text))));
     }
     let (mut kind, mut dest, mut tar) = (None, None, true);
     let (mut compression, mut rewrite_timestamp, mut epoch) = (Compression::Gzip, false, None);
+    let (mut level, mut names, mut push) = (None, Vec::new(), false);
     for field in text.split(',') {
         let (name, value) =
             field.split_once('=').ok_or_else(|| invalid("expected NAME=VALUE fields".into()))?;
@@ -68,6 +60,17 @@ pub(super) fn parse(text: &str) -> Result<Output, Failure> {
             "tar" => tar = truth()?,
             "rewrite-timestamp" => rewrite_timestamp = truth()?,
             "compression" => compression = compression_of(value).map_err(invalid)?,
+            "compression-level" => {
+                let number = value.parse().map_err(|_| invalid(format!("`{field}`: expected a number")))?;
+                level = Some(number);
+            }
+            "name" => names.push(reference(value).map_err(invalid)?),
+            "push" => push = truth()?,
+            // What is the case anyway may be said.
+            "oci-mediatypes" if truth()? => {}
+            "force-compression" if !truth()? => {}
+            "oci-mediatypes" => return Err(invalid("farm writes OCI media types only".into())),
+            "force-compression" => return Err(invalid("layers of a base keep their bytes".into())),
             "source-date-epoch" => {
                 let seconds = Some(value).filter(|value| !value.is_empty()).map(str::parse).transpose();
                 epoch = seconds.map_err(|_| invalid(format!("`{field}`: expected seconds")))?;
@@ -76,8 +79,18 @@ pub(super) fn parse(text: &str) -> Result<Output, Failure> {
         }
     }
     let kind = kind.ok_or_else(|| invalid("`type` is missing".into()))?;
+    let kind = if push && kind == Kind::Image { Kind::Registry } else { kind };
+    if push && kind != Kind::Registry {
+        return Err(invalid("`push` goes with `type=image`".into()));
+    }
+    check_level(compression, level).map_err(invalid)?;
     let directory = kind == Kind::Local || (kind == Kind::Oci && !tar);
     let destination = match dest {
+        Some(_) if kind.stays_remote() => return Err(invalid("`dest` does not go with this type".into())),
+        None if kind.stays_remote() => Destination::Remote,
+        _ if kind == Kind::Docker && !tar => {
+            return Err(invalid("a docker archive is a tar; `type=oci` can be a directory".into()));
+        }
         Some("") => return Err(invalid("`dest` is empty".into())),
         Some("-") if directory => return Err(invalid("a directory cannot go to standard output".into())),
         Some("-") if !directory => Destination::Stdout,
@@ -85,13 +98,48 @@ pub(super) fn parse(text: &str) -> Result<Output, Failure> {
         Some(path) => Destination::File(PathBuf::from(path)),
         None => return Err(invalid("`dest` is missing".into())),
     };
-    Ok(Output { compression, rewrite_timestamp, epoch, ..Output::new(kind, destination) })
+    let Output { destination, wanted } = Output::new(text, kind, destination);
+    let wanted = client::Output { compression, level, names, rewrite_timestamp, epoch, ..wanted };
+    Ok(Output { destination, wanted })
+}
+
+/// Reads every `--output`, and `--push`, which is one.
+pub(super) fn all(arguments: &Arguments) -> Result<Vec<Output>, Failure> {
+    let push = arguments.push.then_some("type=registry");
+    let outputs = arguments.outputs.iter().map(String::as_str).chain(push).map(parse);
+    let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
+    let nameless = |output: &&Output| output.wanted.form == Form::Registry && output.wanted.names.is_empty();
+    if let Some(output) = outputs.iter().find(nameless).filter(|_| arguments.tags.is_empty()) {
+        let label = &output.wanted.label;
+        return Err(Failure::usage(format!("`{label}`: the image has no name to be pushed under"))
+            .with_hint(Some("give it one with `--tag registry.example/team/app:1`")));
+    }
+    Ok(outputs)
+}
+
+/// Names that outputs give to the image, which it gets in the farm as well.
+pub(super) fn names(outputs: &[Output]) -> impl Iterator<Item = Reference> {
+    let kept = outputs.iter().filter(|output| matches!(output.wanted.form, Form::Image | Form::Registry));
+    kept.flat_map(|output| output.wanted.names.clone())
 }
 
 /// Finds out before the build what would keep its results from being written after it.
-pub(super) fn check(outputs: &[Output], iidfile: Option<&Path>) -> Result<(), Failure> {
+pub(super) fn check(arguments: &Arguments) -> Result<(), Failure> {
+    let outputs = all(arguments)?;
+    if arguments.detach && outputs.iter().any(|output| output.destination == Destination::Stdout) {
+        return Err(Failure::usage("`--detach` does not go with standard output")
+            .with_hint(Some("name a file with `dest=`")));
+    }
+    if let Some(path) = &arguments.metadata_file {
+        check_file("metadata file", path)?;
+    }
+    check_destinations(&outputs, arguments.iidfile.as_deref())
+}
+
+fn check_destinations(outputs: &[Output], iidfile: Option<&Path>) -> Result<(), Failure> {
     for (index, output) in outputs.iter().enumerate() {
-        if outputs.iter().take(index).any(|other| other.destination == output.destination) {
+        let same = |other: &Output| other.destination == output.destination;
+        if output.destination != Destination::Remote && outputs.iter().take(index).any(same) {
             return Err(Failure::usage("two outputs have the same destination"));
         }
         match &output.destination {
@@ -103,7 +151,7 @@ pub(super) fn check(outputs: &[Output], iidfile: Option<&Path>) -> Result<(), Fa
                 return Err(Failure::usage("a tar is not written to a terminal")
                     .with_hint(Some("redirect standard output, or name a file with `dest=`")));
             }
-            Destination::Directory(_) | Destination::Stdout => {}
+            Destination::Directory(_) | Destination::Stdout | Destination::Remote => {}
         }
     }
     iidfile.map_or(Ok(()), |path| check_file("iidfile", path))
@@ -123,32 +171,81 @@ fn check_file(what: &str, path: &Path) -> Result<(), Failure> {
 }
 
 impl Output {
-    /// What an image is put together for when only its id is wanted.
-    pub(super) fn stdout() -> Self {
-        Self::new(Kind::Oci, Destination::Stdout)
-    }
-
-    fn new(kind: Kind, destination: Destination) -> Self {
-        Self { kind, destination, compression: Compression::Gzip, rewrite_timestamp: false, epoch: None }
+    fn new(text: &str, kind: Kind, destination: Destination) -> Self {
+        let form = match kind {
+            Kind::Oci => Form::OciArchive,
+            Kind::Local | Kind::Tar => Form::FilesystemTar,
+            Kind::Docker => Form::DockerArchive,
+            Kind::Registry => Form::Registry,
+            Kind::Image => Form::Image,
+        };
+        let wanted = client::Output {
+            form,
+            compression: Compression::Gzip,
+            level: None,
+            names: Vec::new(),
+            rewrite_timestamp: false,
+            epoch: None,
+            label: text.to_owned(),
+        };
+        Self { destination, wanted }
     }
 }
 
-const FIELDS: &str = "type, dest, tar, compression, rewrite-timestamp and source-date-epoch";
+impl Kind {
+    fn stays_remote(self) -> bool {
+        matches!(self, Self::Registry | Self::Image)
+    }
+}
+
+const FIELDS: &str =
+    "type, dest, name, push, tar, compression, compression-level, rewrite-timestamp and source-date-epoch";
 
 fn kind_of(text: &str) -> Result<Kind, String> {
     match text {
         "oci" => Ok(Kind::Oci),
         "local" => Ok(Kind::Local),
         "tar" => Ok(Kind::Tar),
-        other => Err(format!("type `{other}` is not supported; there are oci, local and tar")),
+        "docker" => Ok(Kind::Docker),
+        "registry" => Ok(Kind::Registry),
+        "image" => Ok(Kind::Image),
+        other => Err(format!(
+            "type `{other}` is not supported; there are image, registry, docker, oci, local and tar"
+        )),
     }
 }
 
-fn compression_of(text: &str) -> Result<Compression, String> {
+fn reference(text: &str) -> Result<Reference, String> {
+    let name: Reference = text.parse().map_err(|error| format!("`name={text}`: {error}"))?;
+    if name.digest.is_some() { Err(format!("`name={text}`: a name cannot carry a digest")) } else { Ok(name) }
+}
+
+/// Refuses a level that the compressor does not have.
+pub(crate) fn check_level(compression: Compression, level: Option<u8>) -> Result<(), String> {
+    let (name, highest) = match compression {
+        Compression::Uncompressed if level.is_some() => {
+            return Err("what is not compressed has no `compression-level`".to_owned());
+        }
+        Compression::Uncompressed => return Ok(()),
+        Compression::Gzip => ("gzip", 9),
+        Compression::Zstd => ("zstd", 22),
+    };
+    match level {
+        Some(level) if level > highest => {
+            Err(format!("`compression-level={level}`: {name} has levels from 0 to {highest}"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+pub(crate) fn compression_of(text: &str) -> Result<Compression, String> {
     match text {
         "gzip" => Ok(Compression::Gzip),
+        "zstd" => Ok(Compression::Zstd),
         "uncompressed" => Ok(Compression::Uncompressed),
-        other => Err(format!("compression `{other}` is not supported; there are gzip and uncompressed")),
+        other => {
+            Err(format!("compression `{other}` is not supported; there are gzip, zstd and uncompressed"))
+        }
     }
 }
 
@@ -167,7 +264,7 @@ mod tests {
     #[test]
     fn the_short_forms_are_those_of_docker() {
         assert_eq!(parse("-").unwrap().destination, Destination::Stdout);
-        assert_eq!(parse("out").unwrap().kind, Kind::Local);
+        assert_eq!(parse("out").unwrap().destination, Destination::Directory("out".into()));
     }
 
     #[test]
@@ -180,15 +277,28 @@ mod tests {
     }
 
     #[test]
+    fn an_image_that_is_pushed_goes_to_a_registry() {
+        let form = |text| parse(text).unwrap().wanted.form;
+        assert_eq!(form("type=image,name=a,push=true"), Form::Registry);
+        assert_eq!(form("type=image"), Form::Image);
+        assert_eq!(form("type=registry,name=r.example/a:1"), Form::Registry);
+        let output = parse("type=docker,dest=a,name=b:1,compression=zstd,compression-level=19").unwrap();
+        assert_eq!((output.wanted.form, output.wanted.level), (Form::DockerArchive, Some(19)));
+        assert_eq!(output.wanted.names[0].familiar(), "b:1");
+    }
+
+    #[test]
     fn what_cannot_be_written_is_known_before_the_build() {
         let check = |texts: &[&str]| {
-            check(&texts.iter().map(|text| parse(text).unwrap()).collect::<Vec<_>>(), None).is_ok()
+            check_destinations(&texts.iter().map(|text| parse(text).unwrap()).collect::<Vec<_>>(), None)
+                .is_ok()
         };
         assert!(!check(&["type=oci,dest=/proc/no/a.tar"]));
         assert!(!check(&["type=tar,dest=/proc"]));
         assert!(!check(&["type=local,dest=/proc/self/status"]));
         assert!(!check(&["type=tar,dest=a", "type=oci,dest=a"]));
         assert!(check(&["type=tar,dest=a", "type=oci,dest=b", "c/d"]));
+        assert!(check(&["type=image", "type=registry,name=a"]));
     }
 
     #[test]
@@ -201,6 +311,13 @@ mod tests {
             "type=zip,dest=a",
             "type=oci,dest=a,x=1",
             "type=tar,tar",
+            "type=registry,dest=a",
+            "type=docker,dest=a,tar=false",
+            "type=oci,dest=a,push=true",
+            "type=oci,dest=a,compression=gzip,compression-level=10",
+            "type=oci,dest=a,compression=uncompressed,compression-level=1",
+            "type=image,name=UPPER",
+            "type=image,oci-mediatypes=false",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

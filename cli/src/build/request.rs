@@ -2,80 +2,135 @@
 //!
 //! What the user named must be there before anything is built; a missing secret is no surprise for the last step.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use farm_client::{Context, DockerfileText, stdin};
-use farm_coordinator::Request;
+use farm_client::{Answers, Context, DockerfileText, stdin};
 use farm_dockerfile::ignore::IgnorePatterns;
-use farm_dockerfile::lower::{NoCache, Options};
-use farm_model::{ContextName, Platform};
+use farm_model::{BuildId, ContextName, Platform, Reference};
+use farm_proto::client::{BuildRequest, Goal, NamedContext, NoCache};
 
-use crate::build::session::Answers;
 use crate::build::standard_input::StandardInput;
-use crate::build::{Arguments, specs};
+use crate::build::{Arguments, output, specs};
 use crate::failure::Failure;
 use crate::interrupt::StopFlag;
+use crate::paths;
+use crate::progress::Mode;
 
 /// Reads what the command line names.
 ///
 /// Blocks for as long as standard input takes, until `stop` is set.
-pub(super) fn read(arguments: &Arguments, stop: &StopFlag) -> Result<(Request, Answers), Failure> {
+pub(super) fn read(
+    build: BuildId,
+    arguments: &Arguments,
+    stop: &StopFlag,
+) -> Result<(BuildRequest, Answers), Failure> {
     let mut answers = Answers::default();
-    let options = options(arguments, &mut answers)?;
-    let (dockerfile, context, root) = sources(arguments, stop)?;
-    answers.contexts.insert(ContextName::main(), context);
-    answers.root = root;
-    let request = Request {
-        dockerfile: dockerfile.bytes,
-        dockerfile_name: dockerfile.name,
-        options,
-        pull: arguments.pull,
-    };
-    Ok((request, answers))
-}
-
-fn options(arguments: &Arguments, answers: &mut Answers) -> Result<Options, Failure> {
-    let mut options = Options::new(Platform::host());
-    options.target.clone_from(&arguments.target);
-    for text in &arguments.build_args {
-        options.build_args.extend(specs::build_arg(text)?);
-    }
-    if let Ok(epoch) = std::env::var("SOURCE_DATE_EPOCH") {
-        options.build_args.entry("SOURCE_DATE_EPOCH".to_owned()).or_insert(epoch);
-    }
-    for text in &arguments.labels {
-        options.labels.push(specs::label(text)?);
-    }
-    for text in &arguments.build_contexts {
-        let (name, context, directory) = specs::context(text)?;
-        if let Some(directory) = directory {
-            let ignore =
-                farm_client::dockerfile::ignore_patterns_of(&directory).map_err(|error| client(&error))?;
-            let context = Context::new(&directory, ignore).map_err(|error| client(&error))?;
-            answers.contexts.insert(ContextName(name.clone()), context);
-        }
-        options.contexts.insert(name, context);
-    }
+    let contexts = contexts(arguments, &mut answers)?;
+    let outputs = output::all(arguments)?;
     for text in &arguments.secrets {
         let (id, source) = specs::secret(text)?;
         answers.secrets.insert(id, source);
     }
     for text in &arguments.ssh {
         let (id, socket) = specs::ssh(text)?;
-        answers.ssh.insert(id, socket);
+        answers.agents.insert(id, socket);
     }
-    options.no_cache = match (arguments.no_cache, arguments.no_cache_filter.as_slice()) {
-        (true, _) => NoCache::All,
-        (false, []) => NoCache::Never,
-        (false, stages) => NoCache::Stages(stages.to_vec()),
+    let mut names: Vec<Reference> = arguments.tags.iter().map(|text| name(text)).collect::<Result<_, _>>()?;
+    for name in output::names(&outputs) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    answers.outputs = outputs.iter().map(|output| output.destination.clone()).collect();
+    let request = BuildRequest {
+        build,
+        goal: if arguments.plan { Goal::Plan } else { Goal::Image },
+        context_name: context_name(&arguments.context),
+        target: arguments.target.clone(),
+        build_args: build_args(arguments)?,
+        labels: arguments.labels.iter().map(|text| specs::label(text)).collect::<Result<_, _>>()?,
+        contexts,
+        platform: arguments.platform.as_ref().map(|text| platform(text)).transpose()?,
+        build_platform: Platform::host(),
+        no_cache: match (arguments.no_cache, arguments.no_cache_filter.as_slice()) {
+            (true, _) => NoCache::All,
+            (false, []) => NoCache::Never,
+            (false, stages) => NoCache::Stages(stages.to_vec()),
+        },
+        network: specs::network(&arguments.network)?,
+        extra_hosts: arguments.add_hosts.iter().map(|text| specs::host(text)).collect::<Result<_, _>>()?,
+        shm_size: arguments.shm_size.as_ref().map(|text| specs::size("--shm-size", text)).transpose()?,
+        ulimits: arguments.ulimits.iter().map(|text| specs::ulimit(text)).collect::<Result<_, _>>()?,
+        pull: arguments.pull,
+        names,
+        outputs: outputs.into_iter().map(|output| output.wanted).collect(),
+        wants_image_id: !arguments.plan
+            && (quiet(arguments) || arguments.iidfile.is_some() || arguments.metadata_file.is_some()),
+        dockerfile: Vec::new(),
+        dockerfile_name: String::new(),
     };
-    options.network = specs::network(&arguments.network)?;
-    options.extra_hosts =
-        arguments.add_hosts.iter().map(|text| specs::host(text)).collect::<Result<_, _>>()?;
-    options.ulimits = arguments.ulimits.iter().map(|text| specs::ulimit(text)).collect::<Result<_, _>>()?;
-    options.shm_size = arguments.shm_size.as_ref().map(|text| specs::size("--shm-size", text)).transpose()?;
-    options.platform = arguments.platform.as_ref().map(|text| platform(text)).transpose()?;
-    Ok(options)
+    // Last, because standard input may take long and what is wrong above is known at once.
+    let (dockerfile, context, root) = sources(arguments, stop)?;
+    answers.contexts.insert(ContextName::main(), remembered(context, root.as_ref()));
+    answers.root = root;
+    Ok((BuildRequest { dockerfile: dockerfile.bytes, dockerfile_name: dockerfile.name, ..request }, answers))
+}
+
+fn quiet(arguments: &Arguments) -> bool {
+    arguments.quiet || arguments.progress == Mode::Quiet
+}
+
+/// What to call the context in lists: where it is, since a dot says nothing there.
+fn context_name(context: &Path) -> String {
+    if context == Path::new("-") {
+        return "-".to_owned();
+    }
+    std::fs::canonicalize(context).unwrap_or_else(|_| context.to_owned()).display().to_string()
+}
+
+/// A context whose files are remembered from build to build; one that came over standard input lies somewhere else each
+/// time.
+fn remembered(context: Context, root: Option<&tempfile::TempDir>) -> Context {
+    if root.is_some() { context } else { context.remembered_in(paths::state().join("client")) }
+}
+
+fn build_args(arguments: &Arguments) -> Result<BTreeMap<String, String>, Failure> {
+    let mut build_args = BTreeMap::new();
+    for text in &arguments.build_args {
+        build_args.extend(specs::build_arg(text)?);
+    }
+    if let Ok(epoch) = std::env::var("SOURCE_DATE_EPOCH") {
+        build_args.entry("SOURCE_DATE_EPOCH".to_owned()).or_insert(epoch);
+    }
+    Ok(build_args)
+}
+
+fn contexts(arguments: &Arguments, answers: &mut Answers) -> Result<BTreeMap<String, NamedContext>, Failure> {
+    let mut contexts = BTreeMap::new();
+    for text in &arguments.build_contexts {
+        let (name, context, directory) = specs::context(text)?;
+        if let Some(directory) = directory {
+            answers.contexts.insert(ContextName(name.clone()), directory_context(&directory)?);
+        }
+        contexts.insert(name, context);
+    }
+    Ok(contexts)
+}
+
+fn directory_context(directory: &Path) -> Result<Context, Failure> {
+    let ignore = farm_client::dockerfile::ignore_patterns_of(directory).map_err(|error| client(&error))?;
+    let context = Context::new(directory, ignore).map_err(|error| client(&error))?;
+    Ok(remembered(context, None))
+}
+
+fn name(text: &str) -> Result<Reference, Failure> {
+    let reference: Reference =
+        text.parse().map_err(|error| Failure::usage(format!("`--tag {text}`: {error}")))?;
+    match reference.digest {
+        None => Ok(reference),
+        Some(_) => Err(Failure::usage(format!("`--tag {text}`: a tag cannot carry a digest"))),
+    }
 }
 
 fn platform(text: &str) -> Result<Platform, Failure> {

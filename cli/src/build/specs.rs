@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use farm_dockerfile::lower::NamedContext;
+use farm_client::SecretSource;
+use farm_model::Reference;
 use farm_model::op::{Network, Ulimit};
-use farm_model::{ImageSource, Reference};
+use farm_proto::Secret;
+use farm_proto::client::NamedContext;
 
 use crate::failure::Failure;
 
@@ -33,13 +35,6 @@ pub(super) fn label(text: &str) -> Result<(String, String), Failure> {
     }
 }
 
-/// Where the value of a secret is found.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum SecretSource {
-    File(PathBuf),
-    Environment(String),
-}
-
 /// `--secret id=ID[,src=FILE|,env=NAME][,type=file|env]`.
 pub(super) fn secret(text: &str) -> Result<(String, SecretSource), Failure> {
     let invalid = |reason: &str| Failure::usage(format!("`--secret {text}`: {reason}"));
@@ -62,16 +57,21 @@ pub(super) fn secret(text: &str) -> Result<(String, SecretSource), Failure> {
     }
     let source = match (src, env, kind) {
         (Some(_), Some(_), _) => return Err(invalid("`src` and `env` exclude each other")),
-        (Some(name), None, Some("env")) | (None, Some(name), _) => SecretSource::Environment(name.to_owned()),
+        (Some(name), None, Some("env")) | (None, Some(name), _) => variable(name),
         (Some(path), None, _) => SecretSource::File(PathBuf::from(path)),
         (None, None, Some("file")) => SecretSource::File(PathBuf::from(id)),
-        (None, None, _) => SecretSource::Environment(id.to_owned()),
+        (None, None, _) => variable(id),
     };
     if let SecretSource::File(path) = &source {
         std::fs::metadata(path)
             .map_err(|error| invalid(&format!("cannot read `{}`: {error}", path.display())))?;
     }
     Ok((id.to_owned(), source))
+}
+
+fn variable(name: &str) -> SecretSource {
+    let value = std::env::var_os(name).map(|value| Secret::new(value.into_encoded_bytes()));
+    SecretSource::Variable { name: name.to_owned(), value }
 }
 
 /// `--ssh default|ID[=SOCKET]`; without a socket `SSH_AUTH_SOCK` is used.
@@ -161,20 +161,20 @@ pub(super) fn context(text: &str) -> Result<(String, NamedContext, Option<PathBu
         let reference = reference
             .parse::<Reference>()
             .map_err(|error| Failure::usage(format!("`--build-context {text}`: {error}")))?;
-        return Ok((name, NamedContext::Image(ImageSource::Registry(reference)), None));
+        return Ok((name, NamedContext::Image(reference), None));
     }
     if let Some(layout) = source.strip_prefix("oci-layout://") {
-        return Ok((name, NamedContext::Image(oci_layout(text, layout)?), None));
+        return Ok((name, oci_layout(text, layout)?, None));
     }
     if let Some((scheme, _)) = source.split_once("://") {
         return Err(Failure::usage(format!("`--build-context {text}`: `{scheme}://` is not supported"))
             .with_hint(Some("give a directory, `oci-layout://PATH[:TAG]` or `docker-image://NAME`")));
     }
-    Ok((name, NamedContext::Directory, Some(PathBuf::from(source))))
+    Ok((name, NamedContext::Local, Some(PathBuf::from(source))))
 }
 
 /// `PATH[:TAG][@DIGEST]`.
-fn oci_layout(text: &str, layout: &str) -> Result<ImageSource, Failure> {
+fn oci_layout(text: &str, layout: &str) -> Result<NamedContext, Failure> {
     let (path, reference) = match layout.split_once('@') {
         Some((rest, digest)) => (rest.split_once(':').map_or(rest, |(path, _)| path), Some(digest)),
         None => layout.rsplit_once(':').map_or((layout, None), |(path, tag)| (path, Some(tag))),
@@ -185,7 +185,7 @@ fn oci_layout(text: &str, layout: &str) -> Result<ImageSource, Failure> {
     let path = path.into_os_string().into_string().map_err(|path| {
         Failure::usage(format!("`--build-context {text}`: `{}` is not UTF-8", path.to_string_lossy()))
     })?;
-    Ok(ImageSource::OciLayout { path, reference: reference.map(str::to_owned) })
+    Ok(NamedContext::OciLayout { path, reference: reference.map(str::to_owned) })
 }
 
 #[cfg(test)]
@@ -207,7 +207,8 @@ mod tests {
             secret("id=a,src=/proc/version").unwrap().1,
             SecretSource::File(PathBuf::from("/proc/version"))
         );
-        assert_eq!(secret("id=a,env=B").unwrap().1, SecretSource::Environment("B".to_owned()));
+        let unset = SecretSource::Variable { name: "FARM_NO_SUCH".to_owned(), value: None };
+        assert_eq!(secret("id=a,env=FARM_NO_SUCH").unwrap().1, unset);
         assert!(secret("id=a,src=/x,env=B").is_err());
         assert!(secret("id=a,src=/no/such/file").is_err());
         assert!(secret("id=a,type=bogus").is_err());

@@ -24,6 +24,9 @@ struct Shown {
     partial: Vec<u8>,
 }
 
+/// The worker of a daemon: naming it would say nothing.
+const OWN_WORKER: &str = "local";
+
 /// A log line longer than this is shown in pieces.
 const LONGEST_LINE: usize = 64 << 10;
 
@@ -41,7 +44,8 @@ impl Plain {
                     let (position, total) = totals.entry(step.id.stage).or_default();
                     *position += 1;
                     let title = format!("[{} {position}/{total}] {}", step.stage, first_line(&step.name));
-                    self.steps.insert(step.id, Shown { title, ..Shown::default() });
+                    // A build that is taken up again plans again; what was shown keeps its number.
+                    self.steps.entry(step.id).or_default().title = title;
                 }
             }
             BuildEvent::ImageResolved { name, digest, micros } => {
@@ -56,16 +60,53 @@ impl Plain {
                     &format!("[pull] {image}: layer of {} {}", size(*bytes), seconds(*micros)),
                 );
             }
-            BuildEvent::Started { step } => self.title(&mut out, *step),
-            BuildEvent::Cached { step } => {
+            BuildEvent::ContextScanned { context, files, bytes, micros } => {
+                let number = self.number();
+                let what = format!("[{context}] {files} files, {} {}", size(*bytes), seconds(*micros));
+                line(&mut out, number, &what);
+            }
+            BuildEvent::ContextTaken { context, bytes, micros } => {
+                let number = self.number();
+                line(&mut out, number, &format!("[{context}] took {} {}", size(*bytes), seconds(*micros)));
+            }
+            BuildEvent::Resumed { .. } => out.push_str("the build goes on\n"),
+            BuildEvent::Started { step, worker } => {
+                self.title(&mut out, *step);
+                if let Some(worker) = worker.as_ref().filter(|worker| worker.0 != OWN_WORKER) {
+                    self.line(&mut out, *step, &format!("on {worker}"));
+                }
+            }
+            BuildEvent::Shared { step, build } => {
+                self.line(&mut out, *step, &format!("SHARED with build {build}"));
+            }
+            BuildEvent::Retried { step, reason } => {
+                self.line(&mut out, *step, &format!("AGAIN: {}", first_line(reason)));
+            }
+            BuildEvent::Exported { output, bytes, micros, .. } => {
+                let number = self.number();
+                let what = format!("[export] {} {} {}", first_line(output), size(*bytes), seconds(*micros));
+                line(&mut out, number, &what);
+            }
+            BuildEvent::Requested(_)
+            | BuildEvent::Missed { .. }
+            | BuildEvent::Queued { .. }
+            | BuildEvent::Ended(_) => {}
+            BuildEvent::Cached { step, .. } => {
                 self.title(&mut out, *step);
                 self.line(&mut out, *step, "CACHED");
             }
             BuildEvent::Logged { step, bytes, .. } => self.log(&mut out, *step, bytes),
-            BuildEvent::Finished { step, micros, bytes, .. } => {
+            BuildEvent::Finished { step, micros, usage, bytes } => {
                 self.flush(&mut out, *step);
-                let wrote = if *bytes == 0 { String::new() } else { format!(", {}", size(*bytes)) };
-                self.line(&mut out, *step, &format!("DONE {}{wrote}", seconds(*micros)));
+                let mut done = format!("DONE {}", seconds(*micros));
+                if *bytes > 0 {
+                    let _infallible = write!(done, ", {}", size(*bytes));
+                }
+                if usage.wall_micros > 0 {
+                    // The rest of the time is what making and keeping a layer took.
+                    let _infallible = write!(done, ", command {}", seconds(usage.wall_micros));
+                }
+                self.line(&mut out, *step, &done);
             }
             BuildEvent::Failed { step, exit } => {
                 self.flush(&mut out, *step);
@@ -197,7 +238,13 @@ mod tests {
     fn planned() -> (Plain, StepId) {
         let id = StepId { stage: StageId(0), index: 0 };
         let mut plain = Plain::default();
-        let step = PlannedStep { id, stage: "build".to_owned(), name: "RUN make".to_owned() };
+        let step = PlannedStep {
+            id,
+            stage: "build".to_owned(),
+            name: "RUN make".to_owned(),
+            lines: None,
+            needs: Vec::new(),
+        };
         assert_eq!(plain.render(&BuildEvent::Planned { steps: vec![step] }), "");
         (plain, id)
     }
@@ -206,7 +253,7 @@ mod tests {
     fn a_step_shows_its_name_its_log_and_its_time() {
         let (mut plain, step) = planned();
         let log = |bytes: &[u8]| BuildEvent::Logged { step, stream: Stream::Stdout, bytes: bytes.to_vec() };
-        assert_eq!(plain.render(&BuildEvent::Started { step }), "#1 [build 1/1] RUN make\n");
+        assert_eq!(plain.render(&BuildEvent::Started { step, worker: None }), "#1 [build 1/1] RUN make\n");
         assert_eq!(plain.render(&log(b"one\ntw")), "#1 one\n");
         assert_eq!(plain.render(&log(b"o\n")), "#1 two\n");
         let finished = BuildEvent::Finished { step, micros: 1_234_567, usage: Usage::default(), bytes: 0 };
@@ -216,7 +263,10 @@ mod tests {
     #[test]
     fn a_cached_step_says_so() {
         let (mut plain, step) = planned();
-        assert_eq!(plain.render(&BuildEvent::Cached { step }), "#1 [build 1/1] RUN make\n#1 CACHED\n");
+        assert_eq!(
+            plain.render(&BuildEvent::Cached { step, key: farm_model::StepDigest([0; 32]), saved_micros: 0 }),
+            "#1 [build 1/1] RUN make\n#1 CACHED\n"
+        );
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! Bytes and records of a context on their way into the store.
+//! Bytes of a context on their way into the store, where the client's paths can be read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use farm_model::BlobDigest;
-use farm_store::Store;
-use farm_tree::{Entries, Entry, MemoryRecords, Node, Records as _, Tree};
+use farm_store::{Intake, Store};
 use rustix::fs::OFlags;
 
 use super::Ingest;
@@ -18,23 +18,25 @@ use crate::Error;
 const WORTH_THREADS: usize = 32;
 const MOST_THREADS: usize = 16;
 
-/// Takes the bytes of `blobs` from where they were seen.
+/// Takes the bytes of `blobs` from where they were seen: a path for each.
 pub(super) fn take_all(
     store: &Store,
     blobs: &[BlobDigest],
-    seen: &BTreeMap<BlobDigest, PathBuf>,
+    seen: &[Option<Vec<u8>>],
 ) -> Result<Ingest, Error> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if blobs.len() < WORTH_THREADS { 1 } else { processors.min(MOST_THREADS) };
     let next = AtomicUsize::new(0);
     let worker = || {
-        while let Some(blob) = blobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+        let mut intake = store.intake();
+        while let Some((blob, path)) = both(blobs, seen, next.fetch_add(1, Ordering::Relaxed)) {
             // Nowhere: another step had the context scanned again, and it has changed.
-            let Some(path) = seen.get(blob) else { return Ok(Ingest::Changed) };
-            if take(store, blob, path)? == Ingest::Changed {
+            let Some(path) = path else { return Ok(Ingest::Changed) };
+            if take(&mut intake, blob, Path::new(OsStr::from_bytes(path)))? == Ingest::Changed {
                 return Ok(Ingest::Changed);
             }
         }
+        intake.finish()?;
         Ok(Ingest::Complete)
     };
     if threads == 1 {
@@ -48,49 +50,36 @@ pub(super) fn take_all(
     })
 }
 
-fn take(store: &Store, blob: &BlobDigest, path: &Path) -> Result<Ingest, Error> {
+type Seen<'a> = (&'a BlobDigest, &'a Option<Vec<u8>>);
+
+fn both<'a>(blobs: &'a [BlobDigest], seen: &'a [Option<Vec<u8>>], index: usize) -> Option<Seen<'a>> {
+    Some((blobs.get(index)?, seen.get(index)?))
+}
+
+fn take(intake: &mut Intake<'_>, blob: &BlobDigest, path: &Path) -> Result<Ingest, Error> {
     // What has become a FIFO meanwhile must not be waited for.
     let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
     let mut options = OpenOptions::new();
     let opened = options.read(true).custom_flags(flags.bits().cast_signed()).open(path);
     let Ok(mut file) = opened else { return Ok(Ingest::Changed) };
-    match store.ingest_expected(&mut file, blob) {
+    match intake.take(&mut file, blob) {
         Ok(()) => Ok(Ingest::Complete),
         Err(farm_store::Error::Mismatch { .. } | farm_store::Error::Source(_)) => Ok(Ingest::Changed),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Copies the records of `tree`, each once.
-pub(super) fn transfer(from: &MemoryRecords, to: &Store, tree: &Tree) -> Result<(), Error> {
-    let mut seen = BTreeSet::new();
-    let mut pending = vec![tree.root.record.digest];
-    while let Some(digest) = pending.pop() {
-        if !seen.insert(digest) || to.has_record(&digest)? {
-            continue;
-        }
-        let entries = from.entries(digest)?;
-        pending.extend(entries.values().filter_map(|entry| match entry {
-            Entry::Node(Node::Directory(directory)) => Some(directory.record.digest),
-            Entry::Node(Node::File(_) | Node::Symlink(_) | Node::Device(_)) | Entry::Whiteout => None,
-        }));
-        to.put(Entries::clone(&entries))?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn blobs(directory: &Path, count: usize) -> (Vec<BlobDigest>, BTreeMap<BlobDigest, PathBuf>) {
+    fn blobs(directory: &Path, count: usize) -> (Vec<BlobDigest>, Vec<Option<Vec<u8>>>) {
         let file = |number: usize| {
             let (path, content) = (directory.join(number.to_string()), format!("content {number}"));
             std::fs::write(&path, &content).unwrap();
-            (BlobDigest::of(content.as_bytes()), path)
+            (BlobDigest::of(content.as_bytes()), Some(path.into_os_string().into_encoded_bytes()))
         };
-        let seen: BTreeMap<_, _> = (0..count).map(file).collect();
-        (seen.keys().copied().collect(), seen)
+        (0..count).map(file).unzip()
     }
 
     #[test]
@@ -99,11 +88,11 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let store = Store::open(root.path()).unwrap();
         let (blobs, mut seen) = blobs(directory.path(), 100);
-        let taken = |seen: &_| take_all(&store, &blobs, seen).unwrap();
+        let taken = |seen: &[_]| take_all(&store, &blobs, seen).unwrap();
         assert_eq!(taken(&seen), Ingest::Complete);
         assert!(store.contains(&blobs[99]).unwrap());
 
-        let path = seen[&blobs[7]].clone();
+        let path = directory.path().join("7");
         std::fs::write(&path, "other").unwrap();
         assert_eq!(taken(&seen), Ingest::Changed);
         std::fs::remove_file(&path).unwrap();
@@ -114,7 +103,7 @@ mod tests {
         let kind = rustix::fs::FileType::Fifo;
         rustix::fs::mknodat(rustix::fs::CWD, &path, kind, rustix::fs::Mode::RWXU, 0).unwrap();
         assert_eq!(taken(&seen), Ingest::Changed);
-        seen.remove(&blobs[7]);
+        seen[7] = None;
         assert_eq!(taken(&seen), Ingest::Changed);
     }
 }

@@ -13,15 +13,15 @@ use farm_tree::glob::Patterns;
 use farm_tree::mode::ModeChange;
 use farm_tree::passwd::{self, ACCOUNT_FILE_LIMIT, Owner};
 use farm_tree::select::{Adjustment, Options, Selection, What};
-use farm_tree::{File, Metadata, Mtime, Node, Tree};
+use farm_tree::{File, Metadata, Mtime, Node, Tree, resolve};
 
 use crate::Error;
 use crate::build::{blocking, now};
 use crate::context::{Attempts, Ingest};
-use crate::key::Preimage;
+use crate::key::{self, Preimage};
 use crate::stage::{Shared, State};
-use crate::step::record::{self, Found, Fresh};
-use crate::step::{self, Done};
+use crate::step::record::{self, Fresh};
+use crate::step::{self, Done, Stack};
 
 /// Mode of a heredoc's file.
 const HEREDOC_MODE: u16 = 0o644;
@@ -42,30 +42,54 @@ pub(crate) async fn copy(
     loop {
         let source = step::stack(shared, &copy.from).await?;
         let started = Instant::now();
+        if copy.chown.is_some() {
+            ensure_accounts(shared, so_far).await?;
+        }
         let selected = select(shared, copy, &source.merged, &so_far.merged, &fetched).await?;
         let preimage = preimage(stage, copy, so_far, &selected);
-        let _flight = match record::look_up(shared, stage, step, preimage.key()).await? {
-            Found::Hit(done) => return Ok(done),
-            Found::Miss(flight) => flight,
-        };
-        if attempts.is_first() {
-            shared.reporter.send(BuildEvent::Started { step: step.id }).await;
+        let turn = shared.farm.dispatch.turn(&shared.farm.scope, preimage.key());
+        let alone = turn.alone().await;
+        if let Some(done) = record::look_up(shared, stage, step, &preimage, alone.order()).await? {
+            return Ok(done);
         }
-        let Some(layer) = make(shared, copy, so_far, &source.merged, selected).await? else {
+        if attempts.is_first() {
+            shared.reporter.send(BuildEvent::Started { step: step.id, worker: None }).await;
+        }
+        let Some(layer) = make(shared, copy, so_far, &source, selected).await? else {
             if let Origin::Context(context) = &copy.from {
                 attempts.again(context)?;
             }
             continue;
         };
         let fresh = Fresh { layer: Some(layer.layer_ref()), ended: now(), usage: Usage::default() };
-        return record::commit(shared, step, &so_far.merged, &preimage, fresh, started).await;
+        let done = record::commit(shared, stage, step, &so_far.merged, &preimage, fresh, started).await?;
+        shared.farm.dispatch.settled(shared.build, step.id, started.elapsed());
+        return Ok(done);
     }
+}
+
+/// What can be told of the key before what the stage comes to is known; none when what is copied is not known either.
+pub(super) async fn foresee(
+    shared: &Shared,
+    stage: &Stage,
+    copy: &op::Copy,
+    so_far: &State,
+) -> Result<Option<Preimage>, Error> {
+    if copy.sources.iter().any(|source| matches!(source, Source::Url { .. })) {
+        return Ok(None);
+    }
+    let source = step::stack(shared, &copy.from).await?;
+    let fetched = vec![None; copy.sources.len()];
+    let selected = select(shared, copy, &source.merged, &so_far.merged, &fetched).await?;
+    Ok(Some(preimage(stage, copy, so_far, &selected)))
 }
 
 /// A selection, and which of its items came from a URL.
 struct Selected {
     selection: Selection,
     remote: Vec<bool>,
+    /// All of it, for telling later in which file another selection differs.
+    tree: Tree,
 }
 
 async fn fetch_all(shared: &Shared, copy: &op::Copy) -> Result<Vec<Option<Fetched>>, Error> {
@@ -120,7 +144,8 @@ async fn select(
             }
             remote.resize(selection.items().len(), fetched.is_some());
         }
-        Ok(Selected { selection, remote })
+        let tree = selection.tree(&store)?;
+        Ok(Selected { selection, remote, tree })
     })
     .await
 }
@@ -130,7 +155,7 @@ fn plain(mode: u16, mtime: i64, blob: BlobDigest) -> File {
 }
 
 fn preimage(stage: &Stage, copy: &op::Copy, so_far: &State, selected: &Selected) -> Preimage {
-    let mut preimage = Preimage::new("copy", so_far.merged.content_digest(), &stage.platform);
+    let mut preimage = Preimage::new("copy", &so_far.merged, &stage.platform);
     preimage.text("destination", &copy.destination);
     preimage.text("workdir", &copy.workdir);
     preimage.text("link", if copy.link { "true" } else { "false" });
@@ -140,7 +165,8 @@ fn preimage(stage: &Stage, copy: &op::Copy, so_far: &State, selected: &Selected)
         Unpack::Always => "always",
     };
     preimage.text("unpack", unpack);
-    preimage.digest("sources", selected.selection.content_digest());
+    preimage.digest(key::SOURCES, selected.selection.content_digest());
+    preimage.tree(key::SOURCES, selected.tree.clone());
     preimage
 }
 
@@ -149,15 +175,18 @@ async fn make(
     shared: &Shared,
     copy: &op::Copy,
     so_far: &State,
-    source: &Tree,
+    source: &Stack,
     mut selected: Selected,
 ) -> Result<Option<Tree>, Error> {
     let archives = candidates(copy, &selected);
     let blobs: Vec<BlobDigest> = archives.iter().map(|(_, blob)| *blob).collect();
-    if let Origin::Context(context) = &copy.from
-        && shared.contexts.take(&shared.farm, context, source, blobs).await? == Ingest::Changed
-    {
-        return Ok(None);
+    let layers: Vec<_> = source.layers.iter().map(|layer| layer.digest).collect();
+    if let Origin::Context(context) = &copy.from {
+        if shared.contexts.take(&shared.farm, context, &source.merged, blobs).await? == Ingest::Changed {
+            return Ok(None);
+        }
+    } else {
+        shared.farm.ensure_blobs(blobs, &layers).await?;
     }
     let (store, limits) = (shared.farm.store.clone(), shared.farm.options.limits.clone());
     let (below, copy) = (so_far.merged.clone(), copy.clone());
@@ -179,10 +208,13 @@ async fn make(
         Ok(layer)
     })
     .await?;
-    if let Origin::Context(context) = &origin
-        && shared.contexts.ingest(&shared.farm, context, source, &layer).await? == Ingest::Changed
-    {
-        return Ok(None);
+    if let Origin::Context(context) = &origin {
+        if shared.contexts.ingest(&shared.farm, context, &source.merged, &layer).await? == Ingest::Changed {
+            return Ok(None);
+        }
+    } else {
+        // What was taken from a stage may be on a worker only.
+        shared.farm.ensure_files(&layer, &layers).await?;
     }
     Ok(Some(layer))
 }
@@ -202,6 +234,25 @@ fn candidates(copy: &op::Copy, selected: &Selected) -> Vec<(usize, BlobDigest)> 
             What::Leaf(_) | What::Contents { .. } | What::Archive { .. } => None,
         })
         .collect()
+}
+
+/// Brings the stage's account files here, where its layers are on workers only.
+pub(crate) async fn ensure_accounts(shared: &Shared, stage: &State) -> Result<(), Error> {
+    let (store, merged) = (shared.farm.store.clone(), stage.merged.clone());
+    let missing = blocking(move || {
+        let mut missing = Vec::new();
+        for path in [passwd::PASSWD, passwd::GROUP] {
+            if let Some(Node::File(file)) = resolve::resolve(&store, &merged, path)?.node
+                && !store.contains(&file.blob)?
+            {
+                missing.push(file.blob);
+            }
+        }
+        Ok(missing)
+    })
+    .await?;
+    let layers: Vec<_> = stage.layers.iter().map(|layer| layer.layer.digest).collect();
+    shared.farm.ensure_blobs(missing, &layers).await
 }
 
 /// Who files get under `--chown=spec`, by the stage's own account files.

@@ -1,20 +1,28 @@
 //! `RUN`: the key from what the command sees, then a lease for a worker.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use farm_model::op::{self, MountKind, Origin};
-use farm_model::{BuildEvent, ContentDigest, Stage, Step};
-use farm_proto::{CacheMount, Outcome, RunTask, Task, TaskMount, TaskMountKind, WorkerMessage};
-use farm_tree::{DirectoryRef, Entries, Entry, Node, TreeBuilder, resolve};
+use farm_model::{BuildEvent, LayerDigest, Stage, Step, StepDigest};
+use farm_proto::{Agent, CacheMount, Keep, Outcome, RunTask, TaskMount, TaskMountKind};
+use farm_scheduler::{Input, Work};
+use farm_store::Store;
+use farm_tree::{Directory, Entries, Entry, Metadata, Node, Records as _, Tree, TreeBuilder, resolve};
 
 use crate::Error;
 use crate::build::blocking;
 use crate::context::{Attempts, Ingest};
+use crate::dispatch::{Delivered, Execution, Order};
 use crate::key::{self, Preimage};
 use crate::stage::{Shared, State};
-use crate::step::record::{self, Found, Fresh};
+use crate::step::record::{self, Fresh};
 use crate::step::{self, Done, Stack};
+use crate::why::Open;
+
+/// Sockets of agents on this machine, by id.
+type Agents = BTreeMap<String, String>;
 
 pub(crate) async fn run(
     shared: &Shared,
@@ -27,13 +35,16 @@ pub(crate) async fn run(
     loop {
         let stacks = stacks(shared, run).await?;
         let contents = contents(shared, run, &stacks).await?;
-        let preimage = Preimage::new("run", so_far.merged.content_digest(), &stage.platform);
+        let preimage = Preimage::new("run", &so_far.merged, &stage.platform);
         let preimage = key::of_run(preimage, run, &contents, &shared.farm.values);
-        let _flight = match record::look_up(shared, stage, step, preimage.key()).await? {
-            Found::Hit(done) => return Ok(done),
-            Found::Miss(flight) => flight,
-        };
-        let mounts = match mounts(shared, stage, run, stacks).await? {
+        let key = preimage.key();
+        // Held until the result is recorded: whoever comes in between shares it.
+        let turn = shared.farm.dispatch.turn(&shared.farm.scope, key);
+        if let Some(done) = record::look_up(shared, stage, step, &preimage, Order::First).await? {
+            return Ok(done);
+        }
+        let mut agents = Agents::new();
+        let mounts = match mounts(shared, stage, run, stacks, &mut agents).await? {
             Ready::Mounts(mounts) => mounts,
             Ready::ContextChanged(context) => {
                 attempts.again(&context)?;
@@ -46,11 +57,33 @@ pub(crate) async fn run(
             blocking(move || Ok(store.put_tree(&empty)?)).await?;
         }
         let started = Instant::now();
-        let task = Task::Run(Box::new(task(run, so_far, mounts)));
-        let outcome = execute(shared, step, task).await?;
-        let fresh = finished(shared, step, run, outcome).await?;
-        return record::commit(shared, step, &so_far.merged, &preimage, fresh, started).await;
+        let task = task(run, so_far, mounts);
+        let work = work(shared, stage, key, &task);
+        let session = Some(shared.contexts.session().clone());
+        let (build, turn) = (shared.build, turn.clone());
+        let execution = Execution { build, step: step.id, turn, work, task, agents, session };
+        let delivered = shared.farm.dispatch.execute(execution, &shared.reporter).await?;
+        let fresh = finished(shared, step, run, &delivered).await?;
+        let done = record::commit(shared, stage, step, &so_far.merged, &preimage, fresh, started).await?;
+        return Ok(done);
     }
+}
+
+/// What can be told of the key before what the stage comes to is known, and what of it cannot.
+pub(super) async fn foresee(
+    shared: &Shared,
+    stage: &Stage,
+    run: &op::Run,
+    so_far: &State,
+) -> Result<(Preimage, Open), Error> {
+    let contents = async { contents(shared, run, &stacks(shared, run).await?).await };
+    let (contents, open) = match contents.await {
+        Ok(contents) => (contents, Open::Base),
+        Err(Error::WouldRun) => (vec![None; run.mounts.len()], Open::BaseAndMounts),
+        Err(error) => return Err(error),
+    };
+    let preimage = Preimage::new("run", &so_far.merged, &stage.platform);
+    Ok((key::of_run(preimage, run, &contents, &shared.farm.values), open))
 }
 
 /// For each mount with an origin, the stack it reads.
@@ -70,12 +103,12 @@ async fn stacks(shared: &Shared, run: &op::Run) -> Result<Vec<Option<Stack>>, Er
     Ok(stacks)
 }
 
-/// For each bind mount, the digest of what it shows.
+/// For each bind mount, a tree with what it shows alone in it.
 async fn contents(
     shared: &Shared,
     run: &op::Run,
     stacks: &[Option<Stack>],
-) -> Result<Vec<Option<ContentDigest>>, Error> {
+) -> Result<Vec<Option<Tree>>, Error> {
     let mut contents = Vec::with_capacity(stacks.len());
     for (mount, stack) in run.mounts.iter().zip(stacks) {
         let (MountKind::Bind { source, .. }, Some(stack)) = (&mount.kind, stack) else {
@@ -83,21 +116,25 @@ async fn contents(
             continue;
         };
         let (store, tree, path) = (shared.farm.store.clone(), stack.merged.clone(), source.clone());
-        let found = blocking(move || Ok(resolve::resolve(&store, &tree, path.as_bytes())?)).await?;
-        let Some(node) = found.node else {
+        let shown = blocking(move || {
+            let found = resolve::resolve(&store, &tree, path.as_bytes())?;
+            found.node.map(|node| alone(&store, node)).transpose()
+        });
+        let Some(shown) = shown.await? else {
             let message =
                 format!("mount at `{}`: source `{source}`: no such file or directory", mount.target);
             return Err(Error::User(message));
         };
-        contents.push(Some(content_of(node)));
+        contents.push(Some(shown));
     }
     Ok(contents)
 }
 
-/// The digest of something on its own: of a directory that has only it, so that nothing but its name is fixed.
-fn content_of(node: Node) -> ContentDigest {
+/// A tree with `node` alone in it, so that nothing but its name is fixed.
+fn alone(store: &Store, node: Node) -> Result<Tree, Error> {
     let entries = Entries::from([(Arc::from(b"mounted".as_slice()), Entry::Node(node))]);
-    DirectoryRef::of(&entries).content
+    let record = store.put(entries)?;
+    Ok(Tree { root: Directory { record, ..Directory::empty(Metadata::default()) } })
 }
 
 /// Whether the mounts of a step can be used.
@@ -111,6 +148,7 @@ async fn mounts(
     stage: &Stage,
     run: &op::Run,
     stacks: Vec<Option<Stack>>,
+    agents: &mut Agents,
 ) -> Result<Ready, Error> {
     let mut mounts = Vec::with_capacity(run.mounts.len());
     for (mount, stack) in run.mounts.iter().zip(stacks) {
@@ -121,7 +159,7 @@ async fn mounts(
                 Err(context) => return Ok(Ready::ContextChanged(context)),
             },
         };
-        for kind in kinds(shared, stage, &mount.kind, stack).await? {
+        for kind in kinds(shared, stage, &mount.kind, stack, agents).await? {
             mounts.push(TaskMount { target: mount.target.clone(), kind });
         }
     }
@@ -184,6 +222,7 @@ async fn kinds(
     stage: &Stage,
     kind: &MountKind,
     stack: Option<Stack>,
+    agents: &mut Agents,
 ) -> Result<Vec<TaskMountKind>, Error> {
     let session = shared.contexts.session();
     Ok(match kind {
@@ -206,7 +245,7 @@ async fn kinds(
                 ),
                 sharing: *sharing,
                 read_only: *read_only,
-                fresh: stage.no_cache.then_some(shared.number),
+                fresh: stage.no_cache.then(|| u64::from_be_bytes(shared.build.0)),
                 seed: stack.map(|stack| (stack.layers, stack.merged.layer_ref(), source.clone())),
                 mode: *mode,
                 uid: *uid,
@@ -227,11 +266,15 @@ async fn kinds(
             kinds
         }
         MountKind::Ssh { id, required, mode, uid, gid } => {
-            let Some(socket) = session.ssh(id).await? else {
+            let Some(agent) = session.agent(id).await? else {
                 return if *required { Err(Error::SshMissing(id.clone())) } else { Ok(Vec::new()) };
             };
-            let socket = socket.to_string_lossy().into_owned();
-            vec![TaskMountKind::Ssh { socket, mode: *mode, uid: *uid, gid: *gid }]
+            // Which worker it will be, and whether it sees the client's paths, is not known yet.
+            if let Agent::Path(path) = agent {
+                agents.insert(id.clone(), path);
+            }
+            let agent = Agent::Client { id: id.clone() };
+            vec![TaskMountKind::Ssh { agent, mode: *mode, uid: *uid, gid: *gid }]
         }
     })
 }
@@ -262,28 +305,53 @@ fn task(run: &op::Run, so_far: &State, mounts: Vec<TaskMount>) -> RunTask {
         extra_hosts: run.extra_hosts.clone(),
         shm_size: run.shm_size,
         ulimits: run.ulimits.clone(),
+        keep: Keep::Layer,
     }
 }
 
-async fn execute(shared: &Shared, step: &Step, task: Task) -> Result<Outcome, Error> {
-    let id = step.id;
-    let event = move |message| match message {
-        WorkerMessage::Started { .. } => Some(BuildEvent::Started { step: id }),
-        WorkerMessage::Logged { stream, bytes, .. } => Some(BuildEvent::Logged { step: id, stream, bytes }),
-        WorkerMessage::Warned { message, .. } => Some(BuildEvent::Warned { message }),
-        WorkerMessage::Finished { .. } => None,
-    };
-    shared.farm.worker.execute(task, &shared.reporter, event).await
+/// What the scheduler has to know of a task: where it may run, and what it reads.
+fn work(shared: &Shared, stage: &Stage, key: StepDigest, task: &RunTask) -> Work {
+    let mounted = task.mounts.iter().filter_map(|mount| match &mount.kind {
+        TaskMountKind::Bind { layers, .. } => Some(layers),
+        TaskMountKind::Cache(cache) => cache.seed.as_ref().map(|(layers, _, _)| layers),
+        TaskMountKind::Tmpfs { .. }
+        | TaskMountKind::Secret { .. }
+        | TaskMountKind::SecretEnv { .. }
+        | TaskMountKind::Ssh { .. } => None,
+    });
+    let layers: BTreeSet<LayerDigest> =
+        task.layers.iter().chain(mounted.flatten()).map(|layer| layer.digest).collect();
+    let (memo, store) = (&shared.farm.memo, &shared.farm.store);
+    let input = |layer| Input { layer, bytes: memo.bytes(store, &layer) };
+    Work {
+        key,
+        platform: stage.platform.clone(),
+        labels: Vec::new(),
+        inputs: layers.into_iter().map(input).collect(),
+    }
 }
 
-async fn finished(shared: &Shared, step: &Step, run: &op::Run, outcome: Outcome) -> Result<Fresh, Error> {
-    match outcome {
-        Outcome::Success { layer, usage, ended } => Ok(Fresh { layer, ended, usage }),
-        Outcome::UserFailure { exit } => {
+async fn finished(
+    shared: &Shared,
+    step: &Step,
+    run: &op::Run,
+    delivered: &Delivered,
+) -> Result<Fresh, Error> {
+    match &*delivered.outcome {
+        Outcome::Success { layer, usage, ended } => {
+            let layer = layer.as_ref().map(|made| made.layer);
+            Ok(Fresh { layer, ended: *ended, usage: *usage })
+        }
+        Outcome::UserFailure { exit, .. } => {
+            let exit = *exit;
             shared.reporter.send(BuildEvent::Failed { step: step.id, exit }).await;
             Err(Error::Process { command: run.argv.join(" "), exit })
         }
-        Outcome::Failure(failure) => Err(Error::Worker(failure)),
+        Outcome::Failure(failure) if !failure.lost.is_empty() => {
+            shared.farm.dispatch.workers().disbelieve(&failure.lost);
+            Err(Error::LayerLost(failure.lost.clone()))
+        }
+        Outcome::Failure(failure) => Err(Error::Worker(failure.clone())),
         Outcome::Cancelled => Err(Error::Cancelled),
     }
 }

@@ -11,8 +11,15 @@ use crate::Error;
 use crate::build::{blocking, now};
 use crate::key::Preimage;
 use crate::stage::{Shared, State};
-use crate::step::record::{self, Found, Fresh};
+use crate::step::record::{self, Fresh};
 use crate::step::{Done, copy};
+
+pub(super) fn preimage(stage: &Stage, workdir: &Workdir, so_far: &State) -> Preimage {
+    let mut preimage = Preimage::new("workdir", &so_far.merged, &stage.platform);
+    preimage.text("path", &workdir.path);
+    preimage.text("user", &workdir.user);
+    preimage
+}
 
 pub(crate) async fn workdir(
     shared: &Shared,
@@ -21,15 +28,17 @@ pub(crate) async fn workdir(
     workdir: &Workdir,
     so_far: &State,
 ) -> Result<Done, Error> {
-    let mut preimage = Preimage::new("workdir", so_far.merged.content_digest(), &stage.platform);
-    preimage.text("path", &workdir.path);
-    preimage.text("user", &workdir.user);
-    let _flight = match record::look_up(shared, stage, step, preimage.key()).await? {
-        Found::Hit(done) => return Ok(done),
-        Found::Miss(flight) => flight,
-    };
+    let preimage = preimage(stage, workdir, so_far);
+    let key = preimage.key();
+    let alone = shared.farm.dispatch.turn(&shared.farm.scope, key).alone().await;
+    if let Some(done) = record::look_up(shared, stage, step, &preimage, alone.order()).await? {
+        return Ok(done);
+    }
     let started = Instant::now();
-    shared.reporter.send(BuildEvent::Started { step: step.id }).await;
+    shared.reporter.send(BuildEvent::Started { step: step.id, worker: None }).await;
+    if !workdir.user.is_empty() {
+        copy::ensure_accounts(shared, so_far).await?;
+    }
     let (store, merged, op) = (shared.farm.store.clone(), so_far.merged.clone(), workdir.clone());
     let layer = blocking(move || {
         // Whoever USER names may be made only later; until then the directory is root's, as with `docker build`.
@@ -44,5 +53,7 @@ pub(crate) async fn workdir(
     })
     .await?;
     let fresh = Fresh { layer, ended: now(), usage: Usage::default() };
-    record::commit(shared, step, &so_far.merged, &preimage, fresh, started).await
+    let done = record::commit(shared, stage, step, &so_far.merged, &preimage, fresh, started).await?;
+    shared.farm.dispatch.settled(shared.build, step.id, started.elapsed());
+    Ok(done)
 }

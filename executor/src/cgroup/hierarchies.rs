@@ -7,17 +7,20 @@ use std::path::{Path, PathBuf};
 pub(super) enum Controller {
     Memory,
     Cpu,
+    /// Of v1 only; every v2 group accounts by itself.
+    CpuAccount,
     Pids,
     Devices,
 }
 
 impl Controller {
-    pub(super) const ALL: [Self; 4] = [Self::Memory, Self::Cpu, Self::Pids, Self::Devices];
+    pub(super) const ALL: [Self; 5] = [Self::Memory, Self::Cpu, Self::CpuAccount, Self::Pids, Self::Devices];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Cpu => "cpu",
+            Self::CpuAccount => "cpuacct",
             Self::Pids => "pids",
             Self::Devices => "devices",
         }

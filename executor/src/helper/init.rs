@@ -1,73 +1,102 @@
-//! Pid 1 of a container: sets it up from inside its namespaces, starts the command, reaps, and ends when the command ends.
+//! Pid 1 of a container: prepares itself, waits until somebody needs it, sets the container up, starts the command, reaps, and ends when
+//! the command ends.
 //!
 //! It blocks all signals and is not dumpable, so that nothing inside can disturb it or look into it: `/proc/1/exe` is the host's file.
 
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
 use rustix::thread::{CapabilitySet, CapabilitySets, LinkNameSpaceType, move_into_link_name_space};
 
-use super::{Request, filesystem, internal, process, report};
-use crate::spec::{Failure, NetworkSpec, Report};
-use crate::sys;
+use super::filesystem;
+use super::{Request, Zygote, decode, internal, join, process, report};
+use crate::spec::{self, CellSpec, Failure, Report};
+use crate::sys::{self, Parent};
 
 /// Runs the container to its end.
-pub(super) fn run(request: &Request, control: &UnixStream, helper: &OwnedFd) -> ! {
-    if let Err(failure) = bind_to(helper).and_then(|()| set_up(request)) {
-        report(control, &Report::SetupFailed(failure));
-        sys::exit_now(1);
-    }
-    match sys::fork_with(0) {
-        Ok(None) => process::run(request, control),
+pub(super) fn run(zygote: &Zygote, cell: &CellSpec, control: &UnixStream) -> ! {
+    let request = prepare(zygote, cell).and_then(|()| {
+        // Until then, nobody has asked for anything.
+        let request = receive(control);
+        request.map(|request| finish(zygote, cell, &request).map(|()| request)).transpose()
+    });
+    let request = match request {
+        Ok(Some(request)) => request,
+        Ok(None) => sys::exit_now(0),
+        Err(failure) => {
+            report(control, &Report::SetupFailed(failure));
+            sys::exit_now(1);
+        }
+    };
+    report(control, &Report::Started);
+    match sys::fork_with(0, Parent::This) {
+        Ok(None) => process::run(&request, &zygote.filter, control),
         Ok(Some(command)) => reap(&command, control),
         Err(error) => report(control, &Report::SetupFailed(Failure::environment("start a process", error))),
     }
     sys::exit_now(1);
 }
 
-/// Makes this process die with the helper.
-fn bind_to(helper: &OwnedFd) -> Result<(), Failure> {
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| internal("bind to the helper", e))?;
-    // It may have died before; from inside a pid namespace the parent's id does not tell.
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    if poll(&mut [PollFd::new(helper, PollFlags::IN)], Some(&now)) != Ok(0) {
-        sys::exit_now(1);
-    }
-    Ok(())
+/// What is asked of this container; none when the caller lets go of it.
+fn receive(control: &UnixStream) -> Option<Request> {
+    let message = spec::receive(control).ok()?;
+    let spec = decode(&message).ok()?;
+    Some(Request { spec, frames: message.frames, fds: message.fds })
 }
 
-fn set_up(request: &Request) -> Result<(), Failure> {
-    let spec = &request.spec;
+/// All that can be done before it is known what for.
+fn prepare(zygote: &Zygote, cell: &CellSpec) -> Result<(), Failure> {
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| internal("bind to the caller", e))?;
+    // It may have died before; from inside a pid namespace the parent's id does not tell.
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    if poll(&mut [PollFd::new(&zygote.caller, PollFlags::IN)], Some(&now)) != Ok(0) {
+        sys::exit_now(1);
+    }
+    sys::close(&zygote.caller);
     sys::block_signals();
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|e| internal("close itself off", e))?;
     rustix::process::setsid().map_err(|e| internal("start a session", e))?;
     rustix::process::umask(rustix::fs::Mode::empty());
-    for entrance in &spec.cgroup_entrances {
-        let action = || format!("join control group `{}`", entrance.display());
-        fs::write(entrance, "0").map_err(|e| Failure::environment(action(), e))?;
+    // The worker's own score may protect it from the out-of-memory killer; a step has no claim to that.
+    let _not_permitted = fs::write("/proc/self/oom_score_adj", "0");
+    join(&cell.entrances)?;
+    see_own_groups()?;
+    filesystem::prepare(&zygote.settings)
+}
+
+/// Makes the groups that this process is in the root of what it sees of them.
+fn see_own_groups() -> Result<(), Failure> {
+    sys::unshare(libc::CLONE_NEWCGROUP).map_err(|e| Failure::environment("make a cgroup namespace", e))
+}
+
+/// Makes the container what was asked for.
+fn finish(zygote: &Zygote, cell: &CellSpec, request: &Request) -> Result<(), Failure> {
+    let spec = &request.spec;
+    for entrance in &spec.entrances {
+        rustix::io::write(request.fd(*entrance)?, b"0")
+            .map_err(|e| Failure::environment("join a control group", e))?;
     }
-    sys::unshare(libc::CLONE_NEWCGROUP).map_err(|e| Failure::environment("make a cgroup namespace", e))?;
-    match (spec.network, &request.network) {
-        (NetworkSpec::Given, Some(namespace)) => {
-            move_into_link_name_space(std::os::fd::AsFd::as_fd(namespace), Some(LinkNameSpaceType::Network))
-                .map_err(|e| Failure::environment("enter the network namespace", e))?;
-        }
-        (NetworkSpec::Given, None) => {
-            return Err(internal("enter the network namespace", std::io::ErrorKind::NotFound));
-        }
-        (NetworkSpec::None, _) => {
-            sys::loopback_up().map_err(|e| Failure::environment("bring up the loopback interface", e))?;
-        }
-        (NetworkSpec::Host, _) => {}
+    if !spec.entrances.is_empty() {
+        see_own_groups()?;
+    }
+    if let Some(network) = spec.network {
+        move_into_link_name_space(request.fd(network)?, Some(LinkNameSpaceType::Network))
+            .map_err(|e| Failure::environment("enter the network namespace", e))?;
     }
     rustix::system::sethostname(spec.hostname.as_bytes())
         .map_err(|e| Failure::new(crate::Blame::User, format!("set host name `{}`", spec.hostname), e))?;
-    // The worker's own score may protect it from the out-of-memory killer; a step has no claim to that.
-    let _not_permitted = fs::write("/proc/self/oom_score_adj", "0");
-    filesystem::set_up(request)
+    filesystem::finish(&zygote.settings, cell.view, request)
+}
+
+impl Request {
+    /// A descriptor that came with the request.
+    pub(super) fn fd(&self, place: spec::Fd) -> Result<std::os::fd::BorrowedFd<'_>, Failure> {
+        let fd = self.fds.get(place).map(AsFd::as_fd);
+        fd.ok_or_else(|| internal("find a descriptor", std::io::ErrorKind::NotFound))
+    }
 }
 
 /// Reaps until the command has ended, and reports how. When this process ends, the kernel kills all that is left.

@@ -14,9 +14,9 @@ use crate::spec::{Failure, Report, Spec};
 use crate::{Blame, Resource, Ulimit, sys};
 
 /// Becomes the command.
-pub(super) fn run(request: &Request, control: &UnixStream) -> ! {
+pub(super) fn run(request: &Request, filter: &[u8], control: &UnixStream) -> ! {
     let spec = &request.spec;
-    let result = prepare(spec, &request.filter).map(|(argv, env)| execute(spec, &argv, &env));
+    let result = prepare(spec, filter).map(|(argv, env)| execute(spec, &argv, &env));
     let last = match result {
         Ok(errno) => Report::ExecFailed { program: spec.argv[0].clone(), errno },
         Err(failure) => Report::SetupFailed(failure),

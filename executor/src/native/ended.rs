@@ -1,8 +1,8 @@
-//! From the helper's reports to an outcome.
+//! From a container's reports to an outcome.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::running::{Ended, Killed};
 use crate::cgroup::Group;
@@ -17,31 +17,27 @@ impl Ended {
         started: Instant,
         output: &mut Output<'_>,
     ) -> Result<Outcome, Error> {
-        let mut usage = Usage::default();
         let mut exit = None;
+        let mut has_started = false;
         for report in self.reports {
             match report {
-                Report::SetupFailed(failure) if self.killed.is_none() => {
-                    let source = match failure.detail {
-                        Some(detail) => io::Error::other(detail),
-                        None => io::Error::from_raw_os_error(failure.errno),
-                    };
-                    return Err(Error::setup(failure.action, failure.blame, source));
-                }
+                Report::SetupFailed(failure) if self.killed.is_none() => return Err(failure.into()),
                 Report::SetupFailed(_) => {}
+                Report::Started => has_started = true,
                 Report::ExecFailed { program, errno } => exit = Some(explain(&program, errno, output)),
                 Report::CommandEnded { status } => {
                     exit.get_or_insert_with(|| exit_of(status));
                 }
-                Report::ContainerEnded { status, user, system, largest_process } => {
-                    usage = Usage { user, system, peak_memory: largest_process, wall: Duration::ZERO };
-                    // The init reports before it ends, unless somebody killed it.
-                    exit = exit.or(Some(exit_of(status)));
-                }
             }
         }
-        usage.peak_memory = group.peak_memory().unwrap_or(usage.peak_memory);
-        usage.wall = started.elapsed();
+        // The init reports before it ends, unless somebody killed it.
+        let exit = exit.or(has_started.then(|| exit_of(self.waited.status)));
+        let usage = Usage {
+            user: self.waited.user,
+            system: self.waited.system,
+            peak_memory: group.peak_memory().unwrap_or(self.waited.largest_process),
+            wall: started.elapsed(),
+        };
         let exit = match (self.killed, exit) {
             (Some(Killed::Cancelled), _) => Exit::Cancelled,
             (Some(Killed::TimedOut), _) => Exit::TimedOut,
@@ -49,9 +45,8 @@ impl Ended {
             (None, Some(exit)) => exit,
             (None, None) if group.was_out_of_memory() => Exit::OutOfMemory,
             (None, None) => {
-                let signal = self.status.signal().map(|signal| format!("signal {signal}"));
-                let how = signal.unwrap_or_else(|| self.status.to_string());
-                return Err(Error::HelperDied { how });
+                let status = std::process::ExitStatus::from_raw(self.waited.status);
+                return Err(Error::HelperDied { how: status.to_string() });
             }
         };
         Ok(Outcome { exit, usage })

@@ -1,33 +1,30 @@
-//! A helper at work: its start, what it writes, and its end.
+//! A container at work: what it is told, what it writes, and its end.
 //!
 //! Output is read in pieces and handed on at once, so memory is bounded, and a slow receiver slows the command down.
 
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::zygote::Cell;
+use crate::cgroup::Group;
 use crate::executor::Output;
 use crate::spec::{self, Report};
-use crate::{Blame, CancelFlag, Error, Stream, helper};
+use crate::{Blame, CancelFlag, Error, Stream, sys};
 
-/// What is known when the helper has ended.
+/// What is known when a container has ended.
 pub(super) struct Ended {
     pub(super) reports: Vec<Report>,
     pub(super) killed: Option<Killed>,
-    pub(super) status: ExitStatus,
+    pub(super) waited: sys::Waited,
 }
 
-/// A helper at work.
+/// A container at work.
 pub(super) struct Running {
-    child: std::process::Child,
-    control: UnixStream,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
+    cell: Cell,
 }
 
 /// Why a container is being killed.
@@ -37,90 +34,59 @@ pub(super) enum Killed {
     TimedOut,
 }
 
-/// How long the helper may take to end after it was asked to kill the container.
-const GRACE: Duration = Duration::from_secs(5);
-
 impl Running {
-    pub(super) fn spawn() -> io::Result<Self> {
-        let (control, theirs) = UnixStream::pair()?;
-        let mut child = Command::new("/proc/self/exe")
-            .arg0(helper::NAME)
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let taken = "the stream was asked to be a pipe";
-        let stdout = OwnedFd::from(child.stdout.take().expect(taken));
-        let stderr = OwnedFd::from(child.stderr.take().expect(taken));
-        for pipe in [&stdout, &stderr] {
-            rustix::io::ioctl_fionbio(pipe, true)?;
+    /// Tells a cell what it is for. If it has died meanwhile, its wait status will say more than the failed write.
+    pub(super) fn start(cell: Cell, frames: &[&[u8]], fds: &[BorrowedFd<'_>]) -> io::Result<Self> {
+        if spec::send(&cell.control, frames, fds).is_err() {
+            let _closed = cell.control.shutdown(std::net::Shutdown::Write);
         }
-        control.set_nonblocking(true)?;
-        Ok(Self { child, control, stdout, stderr })
+        cell.control.set_nonblocking(true)?;
+        Ok(Self { cell })
     }
 
-    /// Sends the request. If the helper has died meanwhile, its wait status will say more than the failed write.
-    pub(super) fn send(&self, frames: &[&[u8]], network: Option<BorrowedFd<'_>>) {
-        if spec::send(&self.control, frames, network).is_err() {
-            let _closed = self.control.shutdown(std::net::Shutdown::Both);
-        }
-    }
-
-    /// Relays output until the helper has ended.
+    /// Relays output until every process of the container is gone; gives its groups back.
     pub(super) fn watch(
         mut self,
         output: &mut Output<'_>,
         cancel: &CancelFlag,
         deadline: Option<Instant>,
-    ) -> Result<Ended, Error> {
+    ) -> Result<(Ended, Group), Error> {
         let mut reports = Vec::new();
-        let mut buffer = vec![0; 64 << 10];
+        let mut buffer = vec![0; BUFFER];
         let mut killed = None;
-        let mut deadline = deadline;
         let mut open = [true, true];
         loop {
+            let alive = killed.is_none();
             let woken = self
-                .wait(open, killed.is_none().then_some(cancel), deadline)
+                .wait(open, alive.then_some(cancel), deadline.filter(|_| alive))
                 .map_err(|e| Error::setup("wait for the container", Blame::Internal, e))?;
-            if killed.is_none() && (woken.cancelled || woken.late) {
+            if woken.cancelled || woken.late {
                 killed = Some(if woken.cancelled { Killed::Cancelled } else { Killed::TimedOut });
-                self.ask_to_kill();
-                deadline = Some(Instant::now() + GRACE);
-            } else if woken.late {
-                // The helper hangs; its container dies with it.
-                let _gone = self.child.kill();
-                deadline = None;
+                self.cell.init.kill();
             }
             for (index, stream) in [Stream::Stdout, Stream::Stderr].into_iter().enumerate() {
                 if woken.output[index] {
                     open[index] = relay(self.pipe(stream), stream, &mut buffer, output);
                 }
             }
-            if woken.reports && !receive_reports(&mut self.control, &mut buffer, &mut reports) {
+            if woken.reports && !receive_reports(&mut self.cell.control, &mut buffer, &mut reports) {
                 break;
             }
         }
-        let status =
-            self.child.wait().map_err(|e| Error::setup("wait for the helper", Blame::Internal, e))?;
+        let waited = self.cell.init.wait();
+        let waited = waited.map_err(|e| Error::setup("wait for the container", Blame::Internal, e))?;
         // All writers are gone, or have passed the pipe on to somebody outside, for whom nobody waits.
         for stream in [Stream::Stdout, Stream::Stderr] {
             while relay(self.pipe(stream), stream, &mut buffer, output) && has_input(self.pipe(stream)) {}
         }
-        Ok(Ended { reports: parse_reports(&reports), killed, status })
+        Ok((Ended { reports: parse_reports(&reports), killed, waited }, self.cell.group))
     }
 
     fn pipe(&self, stream: Stream) -> BorrowedFd<'_> {
         match stream {
-            Stream::Stdout => self.stdout.as_fd(),
-            Stream::Stderr => self.stderr.as_fd(),
+            Stream::Stdout => self.cell.stdout.as_fd(),
+            Stream::Stderr => self.cell.stderr.as_fd(),
         }
-    }
-
-    fn ask_to_kill(&self) {
-        // If the helper is gone, so is the container.
-        let _gone = rustix::net::send(&self.control, &[spec::KILL], rustix::net::SendFlags::NOSIGNAL);
     }
 
     fn wait(
@@ -132,10 +98,10 @@ impl Running {
         let interest = |wanted| if wanted { PollFlags::IN } else { PollFlags::empty() };
         // Descriptors that are closed at the other end always wake, so they are left out by watching the control socket twice.
         let source =
-            |index: usize, stream| if open[index] { self.pipe(stream) } else { self.control.as_fd() };
-        let cancel_fd = cancel.map_or(self.control.as_fd(), AsFd::as_fd);
+            |index: usize, stream| if open[index] { self.pipe(stream) } else { self.cell.control.as_fd() };
+        let cancel_fd = cancel.map_or(self.cell.control.as_fd(), AsFd::as_fd);
         let mut fds = [
-            PollFd::from_borrowed_fd(self.control.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.cell.control.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(source(0, Stream::Stdout), interest(open[0])),
             PollFd::from_borrowed_fd(source(1, Stream::Stderr), interest(open[1])),
             PollFd::from_borrowed_fd(cancel_fd, interest(cancel.is_some())),
@@ -150,16 +116,6 @@ impl Running {
             cancelled: cancel.is_some() && ready(3),
             late: left.is_some() && deadline.is_some_and(|deadline| Instant::now() >= deadline),
         })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Reached with a live child only when watching failed.
-        if let Ok(None) = self.child.try_wait() {
-            let _gone = self.child.kill();
-            let _gone = self.child.wait();
-        }
     }
 }
 
@@ -188,7 +144,9 @@ fn has_input(pipe: BorrowedFd<'_>) -> bool {
     matches!(rustix::io::retry_on_intr(|| poll(&mut fds, Some(&now))), Ok(1..))
 }
 
-/// The helper's reports are few and short; whatever goes on beyond this is not one.
+/// How much output is passed on at once.
+const BUFFER: usize = 64 << 10;
+/// Reports are few and short; whatever goes on beyond this is not one.
 const MAX_REPORTS: usize = 1 << 20;
 
 /// Appends what has arrived; false at the end of file.

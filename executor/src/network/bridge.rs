@@ -7,7 +7,8 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::sync::{Mutex, PoisonError};
 
-use super::{firewall, tool};
+use super::firewall;
+use super::netlink::{Batch, Link, Socket};
 use crate::Error;
 
 /// More processes of one host do not share its network.
@@ -18,6 +19,9 @@ const SLOTS: u8 = 64;
 pub(super) struct Bridge {
     name: String,
     slot: u8,
+    index: u32,
+    /// In the network namespace of the bridge, wherever the thread that uses it is.
+    socket: Mutex<Socket>,
     subnet: Subnet,
     mtu: u32,
     addresses: Mutex<Addresses>,
@@ -42,23 +46,41 @@ impl Bridge {
             hint: "run the step with `--network=host`",
         })?;
         let mtu = mtu(&routes);
+        let socket = Socket::open().map_err(no_socket)?;
         // A fixed hardware address: a bridge would otherwise change its own with each step that comes or goes.
-        let script = format!(
-            "link add {name} address 02:fa:12:00:00:{slot:02x} mtu {mtu} type bridge\n\
-             link set {name} addrgenmode none\n\
-             addr add {gateway}/{PREFIX} dev {name}\n\
-             link set {name} up\n",
-            gateway = subnet.gateway(),
-        );
-        let bridge = Self { name, slot, subnet, mtu, addresses: Mutex::default(), _lock: lock };
-        tool::run("ip", &["-batch", "-"], &script)?;
+        let mut batch = Batch::default();
+        batch.add_bridge(&name, [0x02, 0xfa, 0x12, 0, 0, slot], mtu);
+        batch.no_ipv6_addresses(Link::Name(&name));
+        socket.perform(batch)?;
+        let index = socket.index(&name).map_err(no_socket)?;
+        let bridge = Self {
+            name,
+            slot,
+            index,
+            socket: Mutex::new(socket),
+            subnet,
+            mtu,
+            addresses: Mutex::default(),
+            _lock: lock,
+        };
+        let mut batch = Batch::default();
+        batch.add_address(index, subnet.gateway(), PREFIX);
+        batch.up(Link::Index(index));
+        bridge.perform(batch)?;
         forward_packets()?;
         firewall::set_up(&bridge.name, subnet)?;
         Ok(bridge)
     }
 
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    /// Carries out `batch` on the bridge's side.
+    pub(super) fn perform(&self, batch: Batch) -> Result<(), Error> {
+        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        socket.perform(batch).map_err(Error::from)
+    }
+
+    /// Its number among the interfaces.
+    pub(super) fn index(&self) -> u32 {
+        self.index
     }
 
     pub(super) fn slot(&self) -> u8 {
@@ -105,7 +127,7 @@ struct Addresses {
     used: BTreeSet<u16>,
 }
 
-const PREFIX: u8 = 16;
+pub(super) const PREFIX: u8 = 16;
 const FIRST_HOST: u16 = 2;
 const LAST_HOST: u16 = 0xfffe;
 
@@ -185,6 +207,15 @@ fn forward_packets() -> Result<(), Error> {
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the form of a closure that maps errors")]
+fn no_socket(error: std::io::Error) -> Error {
+    Error::Network {
+        action: "talk to the kernel about networks".to_owned(),
+        problem: error.to_string(),
+        hint: "the kernel needs rtnetlink; `--network=host` and `--network=none` do without",
+    }
+}
+
 fn name(slot: u8) -> String {
     format!("farm{slot}")
 }
@@ -195,10 +226,17 @@ fn lock(slot: u8) -> Option<UnixListener> {
     UnixListener::bind_addr(&address).ok()
 }
 
+/// Asks the kernel: `/sys` may show another network namespace than the one we are in.
+fn exists(name: &str) -> bool {
+    Socket::open().and_then(|socket| socket.index(name)).is_ok()
+}
+
 fn remove(name: &str) {
-    if fs::exists(format!("/sys/class/net/{name}")).unwrap_or(false) {
+    if exists(name) {
         firewall::remove(name);
-        if let Err(error) = tool::run("ip", &["link", "delete", name], "") {
+        let mut batch = Batch::default();
+        batch.remove(Link::Name(name));
+        if let Err(error) = Socket::open().map_err(no_socket).and_then(|it| Ok(it.perform(batch)?)) {
             tracing::warn!(%name, %error, "cannot remove a bridge");
         }
     }
@@ -208,7 +246,7 @@ fn remove(name: &str) {
 pub(super) fn sweep() {
     for slot in 0..SLOTS {
         let name = name(slot);
-        if fs::exists(format!("/sys/class/net/{name}")).unwrap_or(false)
+        if exists(&name)
             && let Some(_lock) = lock(slot)
         {
             remove(&name);

@@ -14,7 +14,8 @@ pub(super) fn run(tool: &str, arguments: &[&str], input: &str) -> Result<String,
     command.args(arguments).env("PATH", format!("{path}:/usr/sbin:/sbin"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| {
-        let hint = "install iproute2 and nftables (or iptables), or run the step with `--network=host` or `--network=none`";
+        let hint =
+            "install nftables (or iptables), or run the step with `--network=host` or `--network=none`";
         failed(error.to_string(), hint)
     })?;
     if let Some(mut stdin) = child.stdin.take() {
@@ -26,8 +27,7 @@ pub(super) fn run(tool: &str, arguments: &[&str], input: &str) -> Result<String,
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let hint =
-        "the kernel needs veth, bridge and NAT support; `--network=host` and `--network=none` do without";
+    let hint = "the kernel needs NAT support; `--network=host` and `--network=none` do without";
     Err(failed(format!("{}: {}", output.status, said.trim()), hint))
 }
 

@@ -19,6 +19,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_sandbox_sends_nothing_to_link_local_addresses", link_local_is_dropped),
     ("a_sandbox_gets_out_through_nat", sandbox_gets_out),
     ("a_pool_leaves_nothing_behind", a_pool_leaves_nothing_behind),
+    ("a_network_from_which_nothing_was_sent_is_lent_again", silent_namespaces_are_lent_again),
     ("two_pools_do_not_disturb_each_other", two_pools_do_not_disturb_each_other),
 ];
 
@@ -177,4 +178,28 @@ fn two_pools_do_not_disturb_each_other() {
     let mut container = world.shell(&format!("ping -c1 -w5 {a}.{b}.0.1 >/dev/null && echo connected"));
     container.network = Network::Sandbox(one);
     assert_eq!(world.run(&container).unwrap().ok(), "connected\n");
+}
+
+fn silent_namespaces_are_lent_again() {
+    let world = World::new();
+    let pool = NetworkPool::new(1);
+    let run = |script: &str| {
+        let namespace = pool.take().unwrap();
+        let address = namespace.address();
+        let mut container = world.shell(script);
+        container.network = Network::Sandbox(namespace);
+        world.run(&container).unwrap().ok();
+        address
+    };
+    let talker = run("ping -c1 -w5 127.0.0.1");
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..20 {
+        // What it may do without sending anything must not be seen by the next one either.
+        let address = run(
+            "grep -q sockets:.used.0 /proc/net/sockstat; ip link set eth0 down 2>/dev/null && exit 1; true",
+        );
+        assert_ne!(address, talker, "it has sent something");
+        seen.insert(address);
+    }
+    assert!(seen.len() < 10, "{seen:?}");
 }

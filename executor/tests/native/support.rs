@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use farm_executor::{
-    CancelFlag, Container, Error, Executor, Exit, Limits, Native, Network, Outcome, Stream, User,
+    CancelFlag, Container, Error, Executor, Exit, Limits, Meter, Native, Network, Outcome, Stream, User,
 };
 use tempfile::TempDir;
 
@@ -116,6 +116,7 @@ pub(crate) fn container(base: &Path, id: &str, script: &str) -> Container {
         shm_size: Container::DEFAULT_SHM_SIZE,
         ulimits: Vec::new(),
         limits: Limits::default(),
+        meter: Meter::default(),
     }
 }
 

@@ -13,7 +13,8 @@ use crate::support::{
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_killed_worker_takes_its_steps_along_and_a_sweep_does_the_rest", killed_worker),
-    ("a_killed_helper_takes_its_step_along", killed_helper),
+    ("a_killed_zygote_harms_no_step", killed_zygote),
+    ("a_container_that_was_killed_while_it_waited_is_replaced", killed_while_it_waits),
     ("a_killed_init_is_told_as_a_signal", killed_init),
     ("a_run_directory_has_one_owner", a_run_directory_has_one_owner),
     ("many_containers_run_at_once", many_containers_run_at_once),
@@ -114,22 +115,50 @@ fn disturb(harm: impl Fn()) -> Result<farm_executor::Outcome, Error> {
     outcome
 }
 
-/// Helper and init, in this order.
-fn helper_and_init() -> (u32, u32) {
+/// The zygote and the parent of the sleeper, in this order.
+fn zygote_and_init() -> (u32, u32) {
     let all = processes_running("farm-container");
-    let me = std::process::id();
-    let helper = all.iter().copied().find(|pid| parent_of(*pid) == Some(me)).unwrap();
-    (helper, all.iter().copied().find(|pid| parent_of(*pid) == Some(helper)).unwrap())
+    let level = |pid: &u32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+        ids.split_whitespace().count()
+    };
+    let host = level(&std::process::id());
+    let zygote = all.iter().copied().find(|pid| level(pid) == host).unwrap();
+    let shell = parent_of(processes_running(SLEEPER)[0]).unwrap();
+    (zygote, parent_of(shell).unwrap())
 }
 
-fn killed_helper() {
-    let outcome = disturb(|| kill(helper_and_init().0));
-    assert!(matches!(outcome, Err(Error::HelperDied { .. })), "{outcome:?}");
+fn killed_zygote() {
+    let world = World::new();
+    let step = world.shell(&format!("{SLEEPER} & echo started; sleep 3; echo alive; kill $!"));
+    let mut seen = Vec::new();
+    let mut output = |_, bytes: &[u8]| {
+        if seen.is_empty() {
+            eventually("the sleeper sleeps", || sleepers() == 1);
+            kill(zygote_and_init().0);
+        }
+        seen.extend_from_slice(bytes);
+    };
+    let outcome = world.executor.run(&step, &mut output, &CancelFlag::new().unwrap()).unwrap();
+    assert!(outcome.exit.is_success() && seen == b"started\nalive\n", "{outcome:?}");
+    // As many as were made ahead, and one that needs a zygote.
+    for _ in 0..4 {
+        assert_eq!(world.output("echo next"), "next\n");
+    }
 }
 
 fn killed_init() {
-    let outcome = disturb(|| kill(helper_and_init().1)).unwrap();
+    let outcome = disturb(|| kill(zygote_and_init().1)).unwrap();
     assert_eq!(outcome.exit, farm_executor::Exit::Signal(9));
+}
+
+fn killed_while_it_waits() {
+    let world = World::new();
+    assert_eq!(world.output("echo first"), "first\n");
+    // All that wait to become containers, and the zygote.
+    processes_running("farm-container").into_iter().for_each(kill);
+    assert_eq!(world.output("echo next"), "next\n");
 }
 
 fn a_run_directory_has_one_owner() {

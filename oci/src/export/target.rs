@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,6 +25,15 @@ static NUMBER: AtomicU64 = AtomicU64::new(0);
 impl AtomicFile {
     /// Prepares to write `target`. Its directory must exist.
     pub fn create(target: &Path) -> Result<Self, Error> {
+        Self::create_with(target, 0o666)
+    }
+
+    /// The same, for what only its owner may read.
+    pub fn create_private(target: &Path) -> Result<Self, Error> {
+        Self::create_with(target, 0o600)
+    }
+
+    fn create_with(target: &Path, mode: u32) -> Result<Self, Error> {
         // What a symbolic link names is replaced, not the link.
         let target = &std::fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
         if target.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
@@ -43,6 +53,7 @@ impl AtomicFile {
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
+            .mode(mode)
             .open(&temporary)
             .map_err(Error::io("create", target))?;
         Ok(Self { file, temporary: Some(temporary), target: target.to_owned(), committed: false })

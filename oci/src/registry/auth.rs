@@ -1,6 +1,7 @@
 //! Answers to `401`: Basic, and Docker's token protocol ("Token Authentication Specification" of distribution).
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,15 +17,67 @@ use crate::error::{Detail, Fault};
 
 const MAX_TOKEN_ANSWER: u64 = 1 << 20;
 
-/// `Authorization` headers that worked, by endpoint and repository.
+/// What a token is to allow.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Access {
+    /// To be known, and nothing else.
+    Login,
+    /// To read the repository.
+    Pull,
+    /// To write it as well.
+    Push,
+    /// To write it, and to read another repository of the same registry.
+    Mount {
+        /// The other repository.
+        from: String,
+    },
+}
+
+/// How a challenge was answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Proof {
+    /// With nothing that says who asks.
+    Nobody,
+    /// With name and password.
+    Password,
+    /// With a token that was issued for credentials just now.
+    Token,
+}
+
+/// `Authorization` headers that worked, by endpoint, repository and what they allow.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
-    known: BTreeMap<(String, String), HeaderValue>,
+    known: BTreeMap<(String, String, Access), HeaderValue>,
+    /// When the credentials were written that they were had for.
+    of: Option<SystemTime>,
 }
 
 impl Tokens {
-    pub(super) fn cached(&self, endpoint: &str, repository: &str) -> Option<HeaderValue> {
-        self.known.get(&(endpoint.to_owned(), repository.to_owned())).cloned()
+    /// Forgets everything when the credentials were written at another time: somebody else may have logged in.
+    pub(super) fn renew(&mut self, of: Option<SystemTime>) {
+        if self.of != of {
+            self.of = of;
+            self.known.clear();
+        }
+    }
+
+    pub(super) fn cached(&self, endpoint: &str, repository: &str, access: &Access) -> Option<HeaderValue> {
+        self.known.get(&(endpoint.to_owned(), repository.to_owned(), access.clone())).cloned()
+    }
+}
+
+impl Access {
+    /// The scopes to ask a token server for. What the challenge names is enough to read, but says less than a push needs.
+    fn scopes(&self, repository: &str, challenged: Option<&str>) -> Vec<String> {
+        let push = format!("repository:{repository}:pull,push");
+        match self {
+            Self::Login => Vec::new(),
+            Self::Pull => {
+                vec![challenged.map_or_else(|| format!("repository:{repository}:pull"), str::to_owned)]
+            }
+            Self::Push => vec![push],
+            Self::Mount { from } => vec![push, format!("repository:{from}:pull")],
+        }
     }
 }
 
@@ -52,36 +105,40 @@ impl Client {
         endpoint: &Endpoint,
         repository: &str,
         base: &str,
+        access: &Access,
         response: &Response,
-    ) -> Result<Option<HeaderValue>, Fault> {
+    ) -> Result<Option<(HeaderValue, Proof)>, Fault> {
         let headers = response.headers().get_all(WWW_AUTHENTICATE);
         let challenges: Vec<_> =
             headers.iter().filter_map(|value| value.to_str().ok()).flat_map(parse_challenges).collect();
-        let key = (endpoint.name.clone(), repository.to_owned());
+        let key = (endpoint.name.clone(), repository.to_owned(), access.clone());
         // A token that was refused has expired.
         self.tokens.lock().await.known.remove(&key);
         let credential = self.credentials.of(endpoint.credential_key(), self.config.timeouts.helper).await;
         let credential = credential.map_err(|error| Fault::Unauthorized(Detail(error.to_string())))?;
-        let value = if let Some(bearer) = challenges.iter().find(|challenge| challenge.scheme == "bearer") {
-            let token = self.token(endpoint, repository, base, bearer, credential.as_ref()).await?;
-            secret_header(&format!("Bearer {token}"))
+        let answer = if let Some(bearer) = challenges.iter().find(|challenge| challenge.scheme == "bearer") {
+            let challenged = bearer.parameters.get("scope").map(String::as_str);
+            let scopes = access.scopes(repository, challenged);
+            let token = self.token(endpoint, &scopes, base, bearer, credential.as_ref()).await?;
+            let proof = if credential.is_some() { Proof::Token } else { Proof::Nobody };
+            secret_header(&format!("Bearer {token}")).map(|value| (value, proof))
         } else if let (Some(_), Some(Credential::Password { user, password })) =
             (challenges.iter().find(|challenge| challenge.scheme == "basic"), &credential)
         {
-            secret_header(&basic(user, password))
+            secret_header(&basic(user, password)).map(|value| (value, Proof::Password))
         } else {
             None
         };
-        if let Some(value) = &value {
+        if let Some((value, _)) = &answer {
             self.tokens.lock().await.known.insert(key, value.clone());
         }
-        Ok(value)
+        Ok(answer)
     }
 
     async fn token(
         &self,
         endpoint: &Endpoint,
-        repository: &str,
+        scopes: &[String],
         base: &str,
         challenge: &Challenge,
         credential: Option<&Credential>,
@@ -92,16 +149,21 @@ impl Client {
         if credential.is_some() && base.starts_with("https:") && !realm.starts_with("https:") {
             return Err(Fault::Protocol(format!("it wants credentials to be sent unencrypted to `{realm}`")));
         }
-        let default_scope = format!("repository:{repository}:pull");
-        let scope = parameter("scope").unwrap_or(&default_scope);
         let service = parameter("service").unwrap_or_default();
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        let query = format!("service={}&scope={}", encode(service), encode(scope));
+        let mut query = format!("service={}", encode(service));
+        for scope in scopes {
+            query.push_str("&scope=");
+            query.push_str(&encode(scope));
+        }
         let http = self.http(endpoint);
         let request = match credential {
             Some(Credential::IdentityToken(token)) => {
+                // In a form there is one scope, with spaces in it.
                 let form = format!(
-                    "grant_type=refresh_token&client_id=farm&{query}&refresh_token={}",
+                    "grant_type=refresh_token&client_id=farm&service={}&scope={}&refresh_token={}",
+                    encode(service),
+                    encode(&scopes.join(" ")),
                     encode(token)
                 );
                 http.post(realm).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)
@@ -118,11 +180,15 @@ impl Client {
         let response = request.header(USER_AGENT, agent()).send().await.map_err(|error| fault_of(&error))?;
         if !response.status().is_success() {
             let fault = fault_of_status(response).await.0;
-            // The registry would say 401; what the token server says is no more precise.
-            return Err(if let Fault::Forbidden(detail) = fault {
-                Fault::Unauthorized(detail)
-            } else {
-                fault
+            // The registry would say 401; what the token server says is no more precise. A refresh token that has expired
+            // is a bad request.
+            return Err(match (fault, credential) {
+                (Fault::Forbidden(detail) | Fault::Unauthorized(detail), None) => Fault::Unauthorized(detail),
+                (Fault::Forbidden(detail) | Fault::Unauthorized(detail), Some(_))
+                | (Fault::Status { status: 400, detail }, Some(Credential::IdentityToken(_))) => {
+                    Fault::Refused(detail)
+                }
+                (fault, _) => fault,
             });
         }
         let body = body_limited(response, MAX_TOKEN_ANSWER).await?;

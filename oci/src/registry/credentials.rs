@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -38,13 +38,16 @@ impl std::fmt::Debug for Credential {
 
 /// Where credentials are looked up. The file is read at each look-up: a login during a long build counts.
 #[derive(Debug)]
-pub(super) struct Credentials {
-    path: Option<PathBuf>,
+pub(super) enum Credentials {
+    /// Docker's `config.json`; none when there is no place for it.
+    File(Option<PathBuf>),
+    /// This one, for every registry.
+    Given(Credential),
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct ConfigFile {
+pub(super) struct ConfigFile {
     auths: BTreeMap<String, AuthEntry>,
     cred_helpers: BTreeMap<String, String>,
     creds_store: String,
@@ -74,18 +77,26 @@ const MAX_HELPER_ANSWER: u64 = 1 << 20;
 
 impl Credentials {
     pub(super) fn new(path: Option<PathBuf>) -> Self {
-        Self { path }
+        Self::File(path)
+    }
+
+    /// When they were last written, where that can be known.
+    pub(super) async fn written(&self) -> Option<SystemTime> {
+        match self {
+            Self::File(Some(path)) => tokio::fs::metadata(path).await.ok()?.modified().ok(),
+            Self::File(None) | Self::Given(_) => None,
+        }
     }
 
     /// The credential for `registry`, none when nobody logged in.
     pub(super) async fn of(&self, registry: &str, deadline: Duration) -> Result<Option<Credential>, Error> {
-        let Some(path) = &self.path else {
-            return Ok(None);
+        let path = match self {
+            Self::Given(credential) => return Ok(Some(credential.clone())),
+            Self::File(None) => return Ok(None),
+            Self::File(Some(path)) => path,
         };
         let config = read(path).await?;
-        let helper = config.cred_helpers.get(host_of(registry)).or_else(|| config.cred_helpers.get(registry));
-        let helper = helper.or(Some(&config.creds_store)).filter(|helper| !helper.is_empty());
-        if let Some(helper) = helper
+        if let Some(helper) = config.helper(registry)
             && let Some(found) = ask(helper, registry, deadline).await?
         {
             return Ok(Some(found));
@@ -95,6 +106,12 @@ impl Credentials {
 }
 
 impl ConfigFile {
+    /// The helper that keeps the credentials of a registry.
+    pub(super) fn helper(&self, registry: &str) -> Option<&str> {
+        let own = self.cred_helpers.get(host_of(registry)).or_else(|| self.cred_helpers.get(registry));
+        own.or(Some(&self.creds_store)).map(String::as_str).filter(|helper| !helper.is_empty())
+    }
+
     fn lookup(&self, registry: &str) -> Option<Credential> {
         let exact = self.auths.get(registry);
         let entry = exact.or_else(|| {
@@ -136,13 +153,37 @@ async fn read(path: &Path) -> Result<ConfigFile, Error> {
 }
 
 /// The host of a key, which may be an address: `https://host/v1/`.
-fn host_of(key: &str) -> &str {
+pub(super) fn host_of(key: &str) -> &str {
     let rest = key.split_once("://").map_or(key, |(_, rest)| rest);
     rest.split('/').next().unwrap_or(rest)
 }
 
 /// Runs `docker-credential-<helper> get`.
 async fn ask(helper: &str, registry: &str, deadline: Duration) -> Result<Option<Credential>, Error> {
+    let Some(answer) = speak(helper, "get", registry, registry.as_bytes(), deadline).await? else {
+        return Ok(None);
+    };
+    let invalid = || Error::CredentialHelper {
+        helper: format!("docker-credential-{helper}"),
+        registry: registry.to_owned(),
+        reason: "its answer is not valid JSON".to_owned(),
+    };
+    let answer: HelperAnswer = serde_json::from_slice(&answer).map_err(|_| invalid())?;
+    Ok(Some(if answer.username == IDENTITY_TOKEN_USER {
+        Credential::IdentityToken(answer.secret)
+    } else {
+        Credential::Password { user: answer.username, password: answer.secret }
+    }))
+}
+
+/// Runs `docker-credential-<helper> <action>` and gives what it prints; none when it knows nothing of the registry.
+pub(super) async fn speak(
+    helper: &str,
+    action: &str,
+    registry: &str,
+    input: &[u8],
+    deadline: Duration,
+) -> Result<Option<Vec<u8>>, Error> {
     let failed = |reason: String| Error::CredentialHelper {
         helper: format!("docker-credential-{helper}"),
         registry: registry.to_owned(),
@@ -153,7 +194,7 @@ async fn ask(helper: &str, registry: &str, deadline: Duration) -> Result<Option<
         return Err(failed("its name is not valid".to_owned()));
     }
     let mut child = Command::new(format!("docker-credential-{helper}"))
-        .arg("get")
+        .arg(action)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -163,7 +204,7 @@ async fn ask(helper: &str, registry: &str, deadline: Duration) -> Result<Option<
     let talk = async {
         if let Some(mut stdin) = child.stdin.take() {
             // A helper that does not read what it is asked closes the pipe; its answer counts.
-            let _ = stdin.write_all(registry.as_bytes()).await;
+            let _ = stdin.write_all(input).await;
         }
         let mut answer = Vec::new();
         if let Some(stdout) = child.stdout.take() {
@@ -182,13 +223,7 @@ async fn ask(helper: &str, registry: &str, deadline: Duration) -> Result<Option<
         }
         return Err(failed(format!("it ended with {status}: {}", text.trim())));
     }
-    let answer: HelperAnswer =
-        serde_json::from_slice(&answer).map_err(|_| failed("its answer is not valid JSON".to_owned()))?;
-    Ok(Some(if answer.username == IDENTITY_TOKEN_USER {
-        Credential::IdentityToken(answer.secret)
-    } else {
-        Credential::Password { user: answer.username, password: answer.secret }
-    }))
+    Ok(Some(answer))
 }
 
 #[cfg(test)]

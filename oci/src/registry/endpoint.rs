@@ -11,15 +11,15 @@ const HUB: &str = "registry-1.docker.io";
 
 /// One host that may have a repository.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     /// Host and port, for requests and messages.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Path in front of the repository; empty or ending in a slash.
     prefix: String,
     /// `http` or `https`, when the configuration says so.
     scheme: Option<&'static str>,
     /// Whether plain HTTP and unknown certificates are accepted.
-    pub(super) insecure: bool,
+    pub(crate) insecure: bool,
 }
 
 impl Endpoint {
@@ -45,7 +45,7 @@ impl Endpoint {
     }
 
     /// The repository as this host names it.
-    pub(super) fn repository(&self, reference: &Reference) -> String {
+    pub(crate) fn repository(&self, reference: &Reference) -> String {
         format!("{}{}", self.prefix, reference.repository)
     }
 
@@ -62,18 +62,23 @@ impl Client {
             |host: &str| self.config.registries.get(host).is_some_and(|registry| registry.insecure);
         let settings = self.config.registries.get(&reference.registry);
         let mirrors = settings.map(|settings| &settings.mirrors[..]).unwrap_or_default();
-        let own = if reference.registry == "docker.io" { HUB } else { &reference.registry };
-        let own_insecure = settings.is_some_and(|settings| settings.insecure);
         mirrors
             .iter()
             .map(|mirror| Endpoint::parse(mirror, insecure))
-            .chain([Endpoint::parse(own, |_| own_insecure)])
+            .chain([self.origin(&reference.registry)])
             .collect()
+    }
+
+    /// The registry itself: nobody writes to mirrors.
+    pub(crate) fn origin(&self, registry: &str) -> Endpoint {
+        let own = if registry == "docker.io" { HUB } else { registry };
+        let insecure = self.config.registries.get(registry).is_some_and(|settings| settings.insecure);
+        Endpoint::parse(own, |_| insecure)
     }
 
     /// `http://host` or `https://host`. An insecure host is asked once which it speaks; without credentials, since
     /// nobody may be listening in on the answer but anybody on the question.
-    pub(super) async fn base(&self, endpoint: &Endpoint) -> Result<String, Fault> {
+    pub(crate) async fn base(&self, endpoint: &Endpoint) -> Result<String, Fault> {
         if let Some(scheme) = endpoint.scheme {
             return Ok(format!("{scheme}://{}", endpoint.name));
         }

@@ -1,12 +1,13 @@
 //! The HTTP underneath: clients, requests with retries, and what their failures mean.
 
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 use std::time::Duration;
 
 use farm_model::Reference;
 use reqwest::header::{ACCEPT, AUTHORIZATION, RANGE, RETRY_AFTER, USER_AGENT};
-use reqwest::{NoProxy, Proxy, Response, StatusCode};
+use reqwest::{NoProxy, Proxy, RequestBuilder, Response, StatusCode};
 
+use super::auth::{Access, Proof};
 use super::{Client, Endpoint};
 use crate::Error;
 use crate::error::{Detail, Fault, SILENCE};
@@ -59,8 +60,16 @@ pub(crate) enum Trust {
 }
 
 const MAX_REDIRECTS: usize = 10;
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
+pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 const MAX_ERROR_BODY: u64 = 64 << 10;
+const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Clients without a deadline for answers, made when they are first needed: each reads the machine's certificates.
+#[derive(Debug, Default)]
+pub(super) struct Uploading {
+    secure: OnceLock<reqwest::Client>,
+    insecure: OnceLock<reqwest::Client>,
+}
 
 /// An HTTP client that reads no environment.
 pub(crate) fn build_client(
@@ -96,8 +105,24 @@ pub(crate) fn build_client(
 }
 
 impl Client {
-    pub(super) fn http(&self, endpoint: &Endpoint) -> &reqwest::Client {
+    pub(crate) fn http(&self, endpoint: &Endpoint) -> &reqwest::Client {
         if endpoint.insecure { &self.insecure } else { &self.secure }
+    }
+
+    /// A client for requests with long bodies: its deadline for an answer does not run while a body is on its way.
+    /// Whoever uses it watches the body.
+    pub(crate) fn uploader(&self, endpoint: &Endpoint) -> Result<&reqwest::Client, Error> {
+        let (cell, trust) = if endpoint.insecure {
+            (&self.uploading.insecure, Trust::Anybody)
+        } else {
+            (&self.uploading.secure, Trust::Verified)
+        };
+        if let Some(client) = cell.get() {
+            return Ok(client);
+        }
+        let timeouts = Timeouts { idle: NEVER, ..self.config.timeouts.clone() };
+        let client = build_client(&self.config.proxies, &timeouts, trust)?;
+        Ok(cell.get_or_init(|| client))
     }
 
     /// GETs `/v2/<repository>/<path>` from byte `offset` on; authenticates when asked to, repeats transient failures.
@@ -132,39 +157,73 @@ impl Client {
         path: &str,
         accept: &str,
         offset: u64,
-    ) -> Result<Response, (Fault, Option<Duration>)> {
+    ) -> Result<Response, Failure> {
+        let repository = endpoint.repository(reference);
+        let request = |base: &str| {
+            let url = format!("{base}/v2/{repository}/{path}");
+            let request = self.http(endpoint).get(&url).header(ACCEPT, accept);
+            if offset > 0 { request.header(RANGE, format!("bytes={offset}-")) } else { request }
+        };
+        self.exchange(endpoint, &repository, &Access::Pull, &request).await
+    }
+
+    /// Sends what `request` makes for a base address, once more when the registry asks who we are. The answer is a
+    /// success.
+    pub(crate) async fn exchange(
+        &self,
+        endpoint: &Endpoint,
+        repository: &str,
+        access: &Access,
+        request: &(dyn Fn(&str) -> RequestBuilder + Sync),
+    ) -> Result<Response, Failure> {
         let plain = |fault| (fault, None);
         let base = self.base(endpoint).await.map_err(plain)?;
-        let repository = endpoint.repository(reference);
-        let url = format!("{base}/v2/{repository}/{path}");
-        let mut authorization = self.tokens.lock().await.cached(&endpoint.name, &repository);
-        let mut challenged = false;
+        let written = self.credentials.written().await;
+        let mut authorization = {
+            let mut tokens = self.tokens.lock().await;
+            tokens.renew(written);
+            tokens.cached(&endpoint.name, repository, access)
+        };
+        let mut proof = None;
         loop {
-            let mut request =
-                self.http(endpoint).get(&url).header(ACCEPT, accept).header(USER_AGENT, agent());
-            if let Some(value) = &authorization {
-                request = request.header(AUTHORIZATION, value);
+            let (client, request) = request(&base).header(USER_AGENT, agent()).build_split();
+            let mut request = request.map_err(|error| plain(fault_of(&error)))?;
+            // An upload may continue at another host, which has no business with our credentials.
+            if let Some(value) = authorization.as_ref().filter(|_| same_origin(request.url(), &base)) {
+                request.headers_mut().insert(AUTHORIZATION, value.clone());
             }
-            if offset > 0 {
-                request = request.header(RANGE, format!("bytes={offset}-"));
-            }
-            let response = request.send().await.map_err(|error| plain(fault_of(&error)))?;
-            let status = response.status();
-            if status.is_success() {
+            let response = client.execute(request).await.map_err(|error| plain(fault_of(&error)))?;
+            if response.status().is_success() {
                 return Ok(response);
             }
-            if status == StatusCode::UNAUTHORIZED && !challenged {
-                challenged = true;
-                let value =
-                    self.authenticate(endpoint, &repository, &base, &response).await.map_err(plain)?;
-                if let Some(value) = value {
+            if response.status() == StatusCode::UNAUTHORIZED && proof.is_none() {
+                let answer = self.authenticate(endpoint, repository, &base, access, &response).await;
+                if let Some((value, by)) = answer.map_err(plain)? {
                     authorization = Some(value);
+                    proof = Some(by);
                     continue;
                 }
             }
-            return Err(fault_of_status(response).await);
+            let (fault, pause) = fault_of_status(response).await;
+            return Err((refused(fault, proof), pause));
         }
     }
+}
+
+/// A fault, and how long the server wants to be left alone.
+pub(crate) type Failure = (Fault, Option<Duration>);
+
+/// What a second `401` means, after the first was answered with `proof`.
+fn refused(fault: Fault, proof: Option<Proof>) -> Fault {
+    match (fault, proof) {
+        (Fault::Unauthorized(detail), Some(Proof::Password)) => Fault::Refused(detail),
+        (Fault::Unauthorized(detail), Some(Proof::Token)) => Fault::Insufficient(detail),
+        (fault, _) => fault,
+    }
+}
+
+fn same_origin(url: &reqwest::Url, base: &str) -> bool {
+    reqwest::Url::parse(base).is_ok_and(|base| base.origin() == url.origin())
 }
 
 pub(crate) fn agent() -> &'static str {
@@ -188,7 +247,7 @@ pub(crate) async fn body_limited(mut response: Response, limit: u64) -> Result<V
     }
 }
 
-pub(crate) async fn fault_of_status(response: Response) -> (Fault, Option<Duration>) {
+pub(crate) async fn fault_of_status(response: Response) -> Failure {
     let status = response.status();
     let pause = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let body = body_limited(response, MAX_ERROR_BODY).await.unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Images as other tools read them.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -9,7 +10,8 @@ use farm_model::{History, ImageConfig, Reference};
 use farm_oci::export::{AtomicFile, docker_archive, oci_archive, oci_directory, rootfs_tar, write_directory};
 use farm_oci::image::{AssembleOptions, Compression, Timestamps};
 use farm_oci::layout::Selector;
-use farm_oci::{Assembled, Error, Image, ImageLayer, Layout};
+use farm_oci::load::load_archive;
+use farm_oci::{Assembled, Error, Image, ImageLayer, Layout, Limits};
 use farm_tree::Tree;
 use farm_tree::merge::merge_all;
 
@@ -113,6 +115,97 @@ fn skopeo_reads_a_docker_archive() {
         let _ = fs::remove_dir_all(scene.path("copy"));
         run("skopeo", "skopeo", &["copy", &source, &format!("oci:{}:t", text(&scene.path("copy")))]);
     }
+}
+
+#[test]
+fn archives_are_loaded_as_the_same_image() {
+    let scene = Scene::new();
+    let (image, merged) = sample(&scene);
+    let image = assembled(&scene, &image);
+    let (oci, docker, old) = (scene.path("oci.tar"), scene.path("docker.tar"), scene.path("old.tar"));
+    write(&oci, |out| oci_archive(&image, &scene.store, &names(), out));
+    write(&docker, |out| docker_archive(&image, &scene.store, &names(), out));
+    // An old archive by another tool: layers uncompressed, under names of its own.
+    let source = format!("docker-archive:{}:app:latest", text(&docker));
+    run("skopeo", "skopeo", &["copy", &source, &format!("docker-archive:{}:app:old", text(&old))]);
+    for (archive, expected) in [
+        (&oci, vec!["registry.example/team/app:1", "app:latest"]),
+        (&docker, vec!["registry.example/team/app:1", "app:latest"]),
+        (&old, vec!["app:old"]),
+    ] {
+        let other = Scene::new();
+        let mut loaded = load_archive(fs::File::open(archive).unwrap(), &other.store).unwrap();
+        let loaded = loaded.remove(0);
+        assert_eq!(loaded.names.iter().map(Reference::familiar).collect::<Vec<_>>(), expected);
+        assert_eq!(loaded.resolved.raw_config, image.config);
+        let mut below = Tree::empty();
+        let mut trees = Vec::new();
+        for layer in &loaded.resolved.layers {
+            let path = other.store.oci_blob_path(&layer.descriptor.digest).unwrap().unwrap();
+            let tree = other
+                .layer_with(&fs::read(path).unwrap(), layer.diff_id, &below, &Limits::default())
+                .unwrap();
+            below = tree.clone();
+            trees.push(tree);
+        }
+        assert_eq!(merge_all(&other.store, &trees).unwrap(), merged);
+    }
+    let mut cut = fs::read(&docker).unwrap();
+    cut.truncate(3000);
+    assert!(load_archive(&cut[..], &Scene::new().store).is_err());
+    let foreign = Tar::default().file("manifest.json", r#"[{"Config":"../../x","Layers":[]}]"#).done();
+    let error = load_archive(&foreign[..], &scene.store).unwrap_err();
+    assert!(error.to_string().contains("it has no `x`"), "{error}");
+    assert!(load_archive(&Tar::default().file("x", "y").done()[..], &scene.store).is_err());
+}
+
+#[test]
+fn layers_of_many_chunks_are_read_by_other_tools_whatever_packed_them() {
+    let scene = Scene::new();
+    let (mut image, _) = sample(&scene);
+    let noise = (0..900_000_u32).fold(String::new(), |mut noise, number| {
+        write!(noise, "{:x}", number.wrapping_mul(2_654_435_761)).unwrap();
+        noise
+    });
+    let layer = scene.layer(&Tar::default().file("noise", &noise).done(), &Tree::empty()).unwrap();
+    image.layers.push(ImageLayer::Built(layer.layer_ref()));
+    image.history.truncate(2);
+    image.history.push(image.history[1].clone());
+    let mut sizes = Vec::new();
+    for (compression, level) in [
+        (Compression::Gzip, Some(1)),
+        (Compression::Gzip, None),
+        (Compression::Zstd, Some(19)),
+        (Compression::None, None),
+    ] {
+        let options = AssembleOptions { compression, level, ..AssembleOptions::default() };
+        let image = image.assemble(&scene.store, options).unwrap();
+        sizes.push(image.layers[2].descriptor.size);
+        let (archive, copy, bundle) = (scene.path("image.tar"), scene.path("copy"), scene.path("bundle"));
+        let _ = (fs::remove_dir_all(&copy), fs::remove_dir_all(&bundle));
+        write(&archive, |out| oci_archive(&image, &scene.store, &names(), out));
+        let source = format!("oci-archive:{}:latest", text(&archive));
+        run("skopeo", "skopeo", &["copy", "--preserve-digests", &source, &format!("oci:{}:t", text(&copy))]);
+        if compression == Compression::Zstd {
+            // Not every umoci knows zstd.
+            let (source, plain) = (format!("oci:{}:t", text(&copy)), scene.path("plain"));
+            run(
+                "skopeo",
+                "skopeo",
+                &["copy", "--dest-decompress", &source, &format!("dir:{}", text(&plain))],
+            );
+            assert!(plain.join(&image.layers[2].diff_id.to_string()[7..]).exists());
+        } else {
+            run("umoci", "umoci", &["unpack", "--image", &format!("{}:t", text(&copy)), text(&bundle)]);
+            assert!(fs::read_to_string(bundle.join("rootfs/noise")).unwrap() == noise);
+        }
+        let resolved = Layout::open(&copy).unwrap().resolve(&Selector::Tag("t".into()), &platform()).unwrap();
+        let blob = scene.store.oci_blob_path(&resolved.layers[2].descriptor.digest).unwrap().unwrap();
+        scene
+            .layer_with(&fs::read(blob).unwrap(), image.layers[2].diff_id, &Tree::empty(), &Limits::default())
+            .unwrap();
+    }
+    assert!(sizes[0] > sizes[1] && sizes[1] > sizes[2] && sizes[3] > sizes[0], "{sizes:?}");
 }
 
 #[test]

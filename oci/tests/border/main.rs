@@ -2,10 +2,12 @@
 //! images.
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
+mod fake;
 mod hostile;
 mod images;
 mod packing;
 mod pulling;
+mod pushing;
 mod registries;
 mod server;
 mod support;

@@ -16,17 +16,22 @@ use crate::images::{names, platform, sample};
 use crate::support::{Scene, run, text};
 
 /// The registry of Debian's package `docker-registry`; ends with its value.
-struct DockerRegistry {
+pub(crate) struct DockerRegistry {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl DockerRegistry {
     fn start(scene: &Scene) -> Self {
+        Self::start_with(scene, "", "")
+    }
+
+    /// With more lines in its configuration: of its HTTP server, and of its own.
+    pub(crate) fn start_with(scene: &Scene, http: &str, more: &str) -> Self {
         let config = scene.path("registry.yml");
         let root = scene.path("registry");
         let yaml = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:0'}}\n",
+            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:0'{http}}}\n{more}",
             root.display()
         );
         std::fs::write(&config, yaml).unwrap();

@@ -85,7 +85,7 @@ impl Fake {
     }
 }
 
-fn config() -> RegistryConfig {
+pub(crate) fn config() -> RegistryConfig {
     RegistryConfig {
         timeouts: Timeouts {
             idle: Duration::from_millis(500),
@@ -151,7 +151,7 @@ async fn an_index_leads_to_the_platforms_manifest() {
 #[tokio::test]
 async fn statuses_are_reported_with_registry_reference_and_a_way_out() {
     for (status, part, hint) in [
-        (401, "authentication required (401)", "docker login"),
+        (401, "authentication required (401)", "farm login"),
         (403, "access denied (403)", "account"),
         (404, "not found (404)", "spelling"),
         (500, "answered 500", "try again"),

@@ -12,8 +12,11 @@ use std::time::Duration;
 /// One request, headers in lower case.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
+    pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) headers: BTreeMap<String, String>,
+    /// What came of the body.
+    pub(crate) body: Vec<u8>,
 }
 
 /// One answer.
@@ -38,6 +41,8 @@ impl Answer {
     }
 }
 
+/// Says how many bytes of a body are taken before the server hangs up without an answer.
+type Intake = dyn Fn(&Request) -> Option<u64> + Send + Sync;
 type Handler = dyn Fn(&Request, usize) -> Answer + Send + Sync;
 
 /// A server on loopback that ends with its value.
@@ -51,18 +56,27 @@ pub(crate) struct Server {
 impl Server {
     /// `handler` gets the request and how often its path was asked for before.
     pub(crate) fn new(handler: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> Self {
+        Self::hanging_up(handler, |_| None)
+    }
+
+    /// A server that takes only a part of some bodies, as `intake` says. The handler sees that part.
+    pub(crate) fn hanging_up(
+        handler: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static,
+        intake: impl Fn(&Request) -> Option<u64> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (requests, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let (log, stopped) = (Arc::clone(&requests), Arc::clone(&stop));
         let handler: Arc<Handler> = Arc::new(handler);
+        let intake: Arc<Intake> = Arc::new(intake);
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                let (handler, log) = (Arc::clone(&handler), Arc::clone(&log));
-                std::thread::spawn(move || serve(stream.unwrap(), &*handler, &log));
+                let (handler, intake, log) = (Arc::clone(&handler), Arc::clone(&intake), Arc::clone(&log));
+                std::thread::spawn(move || serve(stream.unwrap(), &*handler, &*intake, &log));
             }
         });
         Self { address, requests, stop, thread: Some(thread) }
@@ -82,12 +96,13 @@ impl Drop for Server {
 }
 
 /// One request a connection.
-fn serve(mut stream: TcpStream, handler: &Handler, log: &Mutex<Vec<Request>>) {
+fn serve(mut stream: TcpStream, handler: &Handler, intake: &Intake, log: &Mutex<Vec<Request>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut line = String::new();
     if reader.read_line(&mut line).unwrap_or(0) == 0 {
         return;
     }
+    let method = line.split(' ').next().unwrap_or_default().to_owned();
     let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
     let mut headers = BTreeMap::new();
     loop {
@@ -96,10 +111,10 @@ fn serve(mut stream: TcpStream, handler: &Handler, log: &Mutex<Vec<Request>>) {
         let Some((name, value)) = header.trim().split_once(": ") else { break };
         headers.insert(name.to_lowercase(), value.to_owned());
     }
-    if let Some(length) = headers.get("content-length").and_then(|length| length.parse().ok()) {
-        std::io::copy(&mut reader.take(length), &mut std::io::sink()).unwrap();
-    }
-    let request = Request { path, headers };
+    let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut request = Request { method, path, headers, body: Vec::new() };
+    let taken = intake(&request);
+    let _ = reader.take(taken.unwrap_or(length)).read_to_end(&mut request.body);
     let before = {
         let mut log = log.lock().unwrap();
         let before = log.iter().filter(|known| known.path == request.path).count();
@@ -107,6 +122,9 @@ fn serve(mut stream: TcpStream, handler: &Handler, log: &Mutex<Vec<Request>>) {
         before
     };
     let answer = handler(&request, before);
+    if taken.is_some() {
+        return;
+    }
     let mut head = format!(
         "HTTP/1.1 {} x\r\nconnection: close\r\ncontent-length: {}\r\n",
         answer.status,
@@ -114,6 +132,10 @@ fn serve(mut stream: TcpStream, handler: &Handler, log: &Mutex<Vec<Request>>) {
     );
     for (name, value) in &answer.headers {
         write!(head, "{name}: {value}\r\n").unwrap();
+    }
+    if request.method == "HEAD" {
+        let _ = stream.write_all(format!("{head}\r\n").as_bytes());
+        return;
     }
     let body = &answer.body[..answer.cut.unwrap_or(answer.body.len())];
     let _ = stream.write_all(format!("{head}\r\n").as_bytes());

@@ -161,7 +161,7 @@ fn after_a_power_cut_what_was_synced_is_there_and_what_is_returned_is_whole() {
             for (run_seed, said) in &runs {
                 let left = judge(&store, *run_seed, said.done + 1);
                 let lost: Vec<u64> = (0..said.synced).filter(|number| !left.contains(number)).collect();
-                assert_eq!(lost, [], "of {} synced steps, in life {life}", said.synced);
+                assert!(lost.is_empty(), "{lost:?} of {} synced steps, in life {life}", said.synced);
                 found += left.len();
             }
             drop(store);

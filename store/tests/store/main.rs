@@ -2,10 +2,13 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::large_stack_arrays, reason = "these are tests")]
 
 mod blobs;
+mod builds;
 mod durability;
+mod intake;
 mod layers;
 mod locking;
 mod oci;
+mod prune;
 mod records;
 mod support;
 mod workload;

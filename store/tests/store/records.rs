@@ -27,7 +27,7 @@ fn recorded(large: &[u8]) -> (TestStore, LayerRef) {
 
 #[test]
 fn a_step_is_found_again_also_after_a_restart() {
-    let (test, layer) = recorded(&vec![1; 20_000]);
+    let (test, layer) = recorded(&vec![1; 200_000]);
     let test = test.reopen();
     assert_eq!(test.store.step(&Scope::main(), &STEP).unwrap(), Some(result(Some(layer))));
     assert_eq!(test.store.preimage(&Scope::main(), &STEP).unwrap().unwrap(), b"preimage");
@@ -43,13 +43,13 @@ fn a_step_without_a_layer_needs_no_bytes() {
 
 #[test]
 fn a_step_whose_bytes_are_lost_is_a_miss_until_they_are_back() {
-    let (test, _) = recorded(&vec![1; 20_000]);
-    let blob = farm_model::BlobDigest::of(&vec![1; 20_000]);
+    let (test, _) = recorded(&vec![1; 200_000]);
+    let blob = farm_model::BlobDigest::of(&vec![1; 200_000]);
     damage(test.store.open_blob(&blob).unwrap().path().unwrap());
     assert!(!test.store.quarantine(&blob).unwrap());
     assert_eq!(test.store.step(&Scope::main(), &STEP).unwrap(), None);
     assert!(test.store.preimage(&Scope::main(), &STEP).unwrap().is_some());
-    test.store.ingest(&mut vec![1; 20_000].as_slice(), None).unwrap();
+    test.store.ingest(&mut vec![1; 200_000].as_slice(), None).unwrap();
     assert!(test.store.step(&Scope::main(), &STEP).unwrap().is_some());
 }
 

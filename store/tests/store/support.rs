@@ -30,12 +30,15 @@ pub(crate) fn new_store_in(directory: tempfile::TempDir) -> TestStore {
     TestStore { store, directory }
 }
 
+/// A process that another test forks holds the lock too until its program starts.
+const FORKED: Duration = Duration::from_secs(5);
+
 impl TestStore {
     /// Closes the store and opens it again, as a restart of the daemon does.
     pub(crate) fn reopen(self) -> Self {
         let root = self.store.root().to_owned();
         drop(self.store);
-        let store = Store::open(&root).unwrap();
+        let store = Store::open_waiting(&root, FORKED, &mut |_| {}).unwrap();
         Self { store, ..self }
     }
 
@@ -50,7 +53,7 @@ impl TestStore {
 
 pub(crate) fn open_in_boot(root: &Path, boot: &str) -> Result<Store, Error> {
     let settings = Settings { boot: Some(boot.to_owned()), ..Settings::default() };
-    Store::open_with(root, &settings, Duration::ZERO, &mut |_| {})
+    Store::open_with(root, &settings, FORKED, &mut |_| {})
 }
 
 /// A tree that is being written down.

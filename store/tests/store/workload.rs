@@ -116,10 +116,18 @@ fn spool(store: &Store, random: &mut Random) -> farm_model::result::LayerRef {
 
 fn blobs(store: &Store, random: &mut Random) -> farm_model::result::LayerRef {
     let mut dir = Dir::default();
+    let mut intake = store.intake();
     for (number, bytes) in contents(random).into_iter().enumerate() {
-        let blob = store.ingest(&mut bytes.as_slice(), None).unwrap();
+        let blob = if number % 2 == 0 {
+            store.ingest(&mut bytes.as_slice(), None).unwrap()
+        } else {
+            let blob = BlobDigest::of(&bytes);
+            intake.take(&mut bytes.as_slice(), &blob).unwrap();
+            blob
+        };
         dir = dir.with(&number.to_string(), file(blob, metadata(0o644)));
     }
+    intake.finish().unwrap();
     let mut writer = store.oci_writer().unwrap();
     writer.write_all(&random.bytes(5000)).unwrap();
     let (digest, _) = writer.finish().unwrap();

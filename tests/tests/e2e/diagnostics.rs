@@ -101,13 +101,3 @@ fn deep_nesting_is_an_error_and_no_overflow() {
     let (status, log) = status_and_log(&nested);
     assert_eq!(status, 2, "{}", &log[..log.len().min(2000)]);
 }
-
-#[test]
-fn an_insane_configuration_is_an_error_that_names_the_file() {
-    let farm = Farm::new();
-    let file = farm.scratch("farm.toml");
-    std::fs::write(&file, "[regsitry.\"docker.io\"]\nmirrors = []\n").unwrap();
-    let outcome = farm.build(Context::new("FROM scratch\n").path()).option("--config", &file).run();
-    let outcome = outcome.says(&["farm.toml", "regsitry"]);
-    assert!([Some(2), Some(3)].contains(&outcome.status), "{}", outcome.log);
-}

@@ -24,13 +24,14 @@ fn send(child: &Child, signal: Signal) {
 fn ctrl_c_in_a_step_ends_the_build_with_130_and_leaves_nothing() {
     let (farm, context) = (Farm::new(), sleeping("4711.130"));
     let child = farm.build(context.path()).spawn();
-    let traces = Traces::of("4711.130");
+    let traces = Traces::of(&farm, "4711.130");
     traces.assert_contained();
     let sent = Instant::now();
     send(&child, Signal::INT);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(sent.elapsed() < Duration::from_secs(20), "it took {:?} to stop", sent.elapsed());
+    traces.assert_step_gone();
     traces.assert_gone(&farm);
 }
 
@@ -38,7 +39,7 @@ fn ctrl_c_in_a_step_ends_the_build_with_130_and_leaves_nothing() {
 fn what_was_built_before_ctrl_c_is_cached_afterwards() {
     let (farm, context) = (Farm::new(), sleeping("4711.131"));
     let child = farm.build(context.path()).spawn();
-    let _running = Traces::of("4711.131");
+    let _running = Traces::of(&farm, "4711.131");
     send(&child, Signal::TERM);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
@@ -51,8 +52,9 @@ fn what_was_built_before_ctrl_c_is_cached_afterwards() {
 fn a_killed_farm_takes_its_containers_along_and_the_next_build_cleans_up() {
     let (farm, context) = (Farm::new(), sleeping("4711.9"));
     let mut child = farm.build(context.path()).spawn();
-    let traces = Traces::of("4711.9");
+    let traces = Traces::of(&farm, "4711.9");
     child.kill().unwrap();
+    farm.kill();
     child.wait().unwrap();
     context.write("Dockerfile", "FROM busybox\nRUN echo kept > /first\nRUN true\n");
     let again = farm.build(context.path()).run().expect(0);
@@ -71,6 +73,7 @@ fn ctrl_c_while_the_context_is_read_ends_the_build() {
     send(&child, Signal::INT);
     let output = child.wait_with_output().unwrap();
     drop(pipe);
+    farm.stop();
     assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
     assert_no_mounts(&farm);
 }
@@ -83,5 +86,6 @@ fn background_processes_of_a_step_end_with_it() {
     let outcome = farm.build(context.path()).run().expect(0);
     assert_eq!(outcome.files().text("x"), "started\n");
     assert!(started.elapsed() < Duration::from_secs(120), "the build waited for a background process");
+    farm.stop();
     assert_no_mounts(&farm);
 }

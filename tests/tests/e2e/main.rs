@@ -2,16 +2,24 @@
 //!
 //! Run them with `scripts/test`, which makes and serves the base images that they build from.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod builds;
 mod caching;
 mod contexts;
 mod diagnostics;
+mod disk;
 mod hostile;
+mod images;
 mod interruption;
 mod network;
 mod outputs;
-mod privileges;
 mod progress;
+mod reasons;
 mod registries;
+mod running;
 mod secrets;
+mod sharing;
 mod standard_input;
 mod traces;
+mod transfers;

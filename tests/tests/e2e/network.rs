@@ -18,6 +18,7 @@ fn host_service() -> u16 {
 fn the_host_s_loopback_is_reachable_only_with_the_host_s_network() {
     let port = host_service();
     let farm = Farm::new();
+    farm.reach(&format!("127.0.0.1:{port}"));
     let probe = format!("nc -w 3 127.0.0.1 {port} < /dev/null && echo reached > /x || echo refused > /x");
     let own = farm.build(Context::new(&format!("FROM busybox\nRUN {probe}\n")).path()).run().expect(0);
     assert_eq!(own.files().text("x"), "refused\n");

@@ -13,28 +13,31 @@ fn image() -> Blobs {
     )
 }
 
-fn build_from(registry: &FakeRegistry) -> Outcome {
-    let farm = Farm::new();
-    build_in(&farm, registry)
+/// A farm that may speak plain HTTP to these.
+fn farm_for(registries: &[&FakeRegistry]) -> Farm {
+    let configurations: Vec<_> = registries.iter().map(|registry| registry.configuration()).collect();
+    let farm = Farm::configured(&configurations.concat());
+    for registry in registries {
+        farm.reach(registry.address());
+    }
+    farm
 }
 
 fn build_in(farm: &Farm, registry: &FakeRegistry) -> Outcome {
-    let configuration = farm.scratch("farm.toml");
-    registry.configuration(&configuration).expect("a file in a temporary directory");
-    let context = Context::new(&format!("FROM {}/some/image:tag\n", registry.address()));
-    farm.build(context.path()).option("--config", &configuration).run()
+    farm.build(Context::new(&format!("FROM {}/some/image:tag\n", registry.address())).path()).run()
 }
 
 fn fails_with(registry: &FakeRegistry, words: &[&str]) {
-    let outcome = build_from(registry).says(words).says(&["some/image"]);
+    let outcome = build_in(&farm_for(&[registry]), registry).says(words).says(&["some/image"]);
     assert_eq!(outcome.status, Some(3), "{}", outcome.log);
     assert!(!outcome.log.contains("panicked"), "{}", outcome.log);
 }
 
 #[test]
 fn an_image_is_pulled_and_its_config_kept() {
-    let farm = Farm::new();
-    let outcome = build_in(&farm, &FakeRegistry::serving(image(), |_, answer| answer)).expect(0);
+    let registry = FakeRegistry::serving(image(), |_, answer| answer);
+    let farm = farm_for(&[&registry]);
+    let outcome = build_in(&farm, &registry).expect(0);
     assert_eq!(outcome.files().text("d/from-registry"), "yes");
     assert_eq!(outcome.image().config["config"]["Env"], json!(["PATH=/bin", "A=b"]));
 }
@@ -118,11 +121,9 @@ fn a_base_that_does_not_exist_is_named() {
 #[test]
 fn a_digest_pins_the_manifest() {
     let registry = FakeRegistry::serving(image(), |_, answer| answer);
-    let farm = Farm::new();
-    let configuration = farm.scratch("farm.toml");
-    registry.configuration(&configuration).unwrap();
+    let farm = farm_for(&[&registry]);
     let wrong = format!("FROM {}/some/image@sha256:{}\n", registry.address(), "0".repeat(64));
-    let outcome = farm.build(Context::new(&wrong).path()).option("--config", &configuration).run();
+    let outcome = farm.build(Context::new(&wrong).path()).run();
     assert_eq!(outcome.status, Some(3), "{}", outcome.log);
 }
 
@@ -130,14 +131,14 @@ fn a_digest_pins_the_manifest() {
 fn what_was_pulled_before_a_failure_is_not_pulled_again() {
     let two = Blobs::of(&[Layer::new().file("a", "1"), Layer::new().file("b", "2")], &json!({}));
     let (first, second) = (two.blobs[1].0.clone(), two.blobs[2].0.clone());
-    let farm = Farm::new();
     let broken = second.clone();
     let bad = FakeRegistry::serving(
         two.clone(),
         move |path, answer| if path.ends_with(&broken) { status(500) } else { answer },
     );
-    assert_eq!(build_in(&farm, &bad).status, Some(3));
     let good = FakeRegistry::serving(two, |_, answer| answer);
+    let farm = farm_for(&[&bad, &good]);
+    assert_eq!(build_in(&farm, &bad).status, Some(3));
     let outcome = build_in(&farm, &good).expect(0);
     assert_eq!((outcome.files().text("a"), outcome.files().text("b")), ("1".to_owned(), "2".to_owned()));
     let asked = good.requests();
@@ -157,7 +158,7 @@ fn a_remote_file_is_added_with_its_checksum_verified() {
         ),
         _ => status(404),
     });
-    let farm = Farm::new();
+    let farm = farm_for(&[&server]);
     let url = format!("http://{}/file.txt", server.address());
     let good = format!("FROM scratch\nADD {url} /d/\nADD --checksum={digest} --chmod=640 {url} /e\n");
     let outcome = farm.build(Context::new(&good).path()).run().expect(0);

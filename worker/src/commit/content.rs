@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Scope;
 
 use farm_model::BlobDigest;
 use farm_tree::Metadata;
@@ -18,8 +20,8 @@ use crate::error::Error;
 use crate::mask;
 
 const READ_BUFFER: usize = 256 << 10;
-/// Fewer bytes and files than these are read sooner than a thread is started.
-const WORTH_THREADS: (u64, usize) = (4 << 20, 64);
+/// Bytes and files that a thread gets at once. Fewer are read sooner than a thread is started.
+const CHUNK: (u64, usize) = (4 << 20, 64);
 const MOST_THREADS: usize = 16;
 /// The longest list of attribute names and the longest value that Linux gives out.
 const MOST_ATTRIBUTES: usize = 64 << 10;
@@ -45,6 +47,90 @@ pub(super) struct Content {
     pub(super) exposes: bool,
 }
 
+type Done = Result<Vec<(Pending, Content)>, Error>;
+
+/// Threads that read files while others are still being found. None is started for a few files.
+pub(super) struct Readers<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    reader: &'env Reader<'env>,
+    place: &'env Place<'env>,
+    chunk: Vec<Pending>,
+    bytes: u64,
+    threads: Option<Threads>,
+}
+
+struct Threads {
+    work: SyncSender<Vec<Pending>>,
+    done: Receiver<Done>,
+}
+
+impl<'scope, 'env> Readers<'scope, 'env> {
+    pub(super) fn new(
+        scope: &'scope Scope<'scope, 'env>,
+        reader: &'env Reader<'env>,
+        place: &'env Place<'env>,
+    ) -> Self {
+        Self { scope, reader, place, chunk: Vec::new(), bytes: 0, threads: None }
+    }
+
+    /// Takes a file to be read; gives some that were.
+    pub(super) fn push(&mut self, file: Pending) -> Done {
+        self.bytes = self.bytes.saturating_add(file.size);
+        self.chunk.push(file);
+        if self.chunk.len() < CHUNK.1 && self.bytes < CHUNK.0 {
+            return Ok(Vec::new());
+        }
+        self.bytes = 0;
+        let chunk = std::mem::take(&mut self.chunk);
+        let (scope, reader, place) = (self.scope, self.reader, self.place);
+        let threads = self.threads.get_or_insert_with(|| start(scope, reader, place));
+        // The threads end early only after an error, which is among what is done.
+        let _ended = threads.work.send(chunk);
+        let done: Vec<_> = threads.done.try_iter().collect::<Result<_, _>>()?;
+        Ok(done.into_iter().flatten().collect())
+    }
+
+    /// Reads what is left.
+    pub(super) fn finish(self) -> Done {
+        let Self { reader, place, chunk, threads, .. } = self;
+        let mut read = reader.read_some(place, chunk, &mut reader.buffer())?;
+        if let Some(Threads { work, done }) = threads {
+            drop(work);
+            for part in done {
+                read.extend(part?);
+            }
+        }
+        Ok(read)
+    }
+}
+
+fn start<'scope, 'env>(
+    scope: &'scope Scope<'scope, 'env>,
+    reader: &'env Reader<'env>,
+    place: &'env Place<'env>,
+) -> Threads {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    let (work, waiting) = sync_channel::<Vec<Pending>>(threads * 4);
+    let (report, done) = channel();
+    let waiting = Arc::new(Mutex::new(waiting));
+    for _ in 0..threads {
+        let (waiting, report) = (Arc::clone(&waiting), report.clone());
+        scope.spawn(move || {
+            let mut buffer = reader.buffer();
+            loop {
+                let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                let Ok(chunk) = next else { return };
+                let read = reader.read_some(place, chunk, &mut buffer);
+                let ends = read.is_err();
+                if report.send(read).is_err() || ends {
+                    return;
+                }
+            }
+        });
+    }
+    Threads { work, done }
+}
+
 /// Reads files and looks for secrets in them.
 pub(super) struct Reader<'a> {
     secrets: Vec<Finder<'a>>,
@@ -61,48 +147,24 @@ impl<'a> Reader<'a> {
         Self { secrets, longest }
     }
 
-    /// Reads `files`; the answers are in their order.
-    pub(super) fn read_all(&self, place: &Place<'_>, files: &[Pending]) -> Result<Vec<Content>, Error> {
-        let bytes: u64 = files.iter().map(|file| file.size).fold(0, u64::saturating_add);
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = if bytes < WORTH_THREADS.0 && files.len() < WORTH_THREADS.1 { 1 } else { processors };
-        let threads = threads.min(files.len()).min(MOST_THREADS);
-        let next = AtomicUsize::new(0);
-        if threads <= 1 {
-            return Ok(self
-                .read_some(place, files, &next)?
-                .into_iter()
-                .map(|(_, content)| content)
-                .collect());
-        }
-        let mut contents = std::thread::scope(|scope| {
-            let handles: Vec<_> =
-                (0..threads).map(|_| scope.spawn(|| self.read_some(place, files, &next))).collect();
-            let results = handles.into_iter().map(|handle| handle.join().expect("reading does not panic"));
-            results.collect::<Result<Vec<_>, Error>>().map(|parts| parts.concat())
-        })?;
-        contents.sort_by_key(|(index, _)| *index);
-        Ok(contents.into_iter().map(|(_, content)| content).collect())
+    fn buffer(&self) -> Vec<u8> {
+        vec![0; READ_BUFFER.max(self.longest.saturating_mul(2))]
     }
 
-    /// Reads files until none is left.
+    /// Reads some files, one after the other.
     fn read_some(
         &self,
         place: &Place<'_>,
-        files: &[Pending],
-        next: &AtomicUsize,
-    ) -> Result<Vec<(usize, Content)>, Error> {
-        let mut buffer = vec![0; READ_BUFFER.max(self.longest.saturating_mul(2))];
-        let mut contents = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(file) = files.get(index) else { return Ok(contents) };
-            contents.push((index, self.read(place, &file.path, &mut buffer)?));
-        }
+        files: Vec<Pending>,
+        buffer: &mut [u8],
+    ) -> Result<Vec<(Pending, Content)>, Error> {
+        let read = |file: Pending| Ok((self.read(place, &file, buffer)?, file));
+        files.into_iter().map(read).map(|read| read.map(|(content, file)| (file, content))).collect()
     }
 
-    fn read(&self, place: &Place<'_>, path: &[u8], buffer: &mut [u8]) -> Result<Content, Error> {
-        let mut file = File::from(place.open(path, OFlags::RDONLY | OFlags::NONBLOCK)?);
+    fn read(&self, place: &Place<'_>, pending: &Pending, buffer: &mut [u8]) -> Result<Content, Error> {
+        let path = pending.path.as_slice();
+        let mut file = open_quietly(place, path)?;
         let xattrs =
             kept_attributes(&file).map_err(|error| place.failed("read attributes of", path, error))?;
         let failed = |error: std::io::Error| {
@@ -110,7 +172,8 @@ impl<'a> Reader<'a> {
         };
         let (mut hasher, mut size, mut held) = (blake3::Hasher::new(), 0, 0);
         let mut exposes = false;
-        loop {
+        // Nobody writes any more, so that the end needs no reading of its own.
+        while size < pending.size {
             let count = match file.read(&mut buffer[held..]) {
                 Ok(0) => break,
                 Ok(count) => count,
@@ -129,6 +192,17 @@ impl<'a> Reader<'a> {
             buffer.copy_within(filled - held..filled, 0);
         }
         Ok(Content { blob: BlobDigest { hash: *hasher.finalize().as_bytes(), size }, xattrs, exposes })
+    }
+}
+
+/// Opens a file without leaving a trace: a new access time for each of thousands of files would be written to the file
+/// system's journal, and waited for there.
+fn open_quietly(place: &Place<'_>, path: &[u8]) -> Result<File, Error> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+    match place.try_open(path, flags | OFlags::NOATIME) {
+        // Only the owner may ask for it.
+        Err(Errno::PERM) => place.open(path, flags).map(File::from),
+        opened => opened.map(File::from).map_err(|error| place.failed("open", path, error)),
     }
 }
 

@@ -1,0 +1,54 @@
+//! `farm history`.
+
+use crate::connection::{self, Options};
+use crate::failure::Failure;
+use crate::progress::size;
+use crate::show;
+use crate::template::Template;
+
+const FIELDS: [&str; 4] = ["CreatedSince", "CreatedBy", "Size", "Comment"];
+const TABLE: &str = "table {{.CreatedSince}}\\t{{.Size}}\\t{{.CreatedBy}}";
+/// Longer instructions are cut, unless they are wanted whole.
+const LONGEST: usize = 80;
+
+/// Arguments of `farm history`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Name or id of the image
+    #[arg(value_name = "IMAGE")]
+    image: String,
+
+    /// Show instructions whole
+    #[arg(long)]
+    no_trunc: bool,
+
+    /// Text with placeholders such as `{{.CreatedBy}}`, `table …` or `json`
+    #[arg(long, value_name = "TEMPLATE", default_value = TABLE, hide_default_value = true)]
+    format: String,
+
+    #[command(flatten)]
+    connection: Options,
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let template = Template::parse(&arguments.format, &FIELDS)?;
+    let image = crate::block_on(async {
+        let client = connection::connect(&arguments.connection).await?;
+        super::details(&client, &arguments.image).await
+    })?;
+    let row = |entry: &farm_proto::image::HistoryRow| {
+        let line = entry.created_by.split_whitespace().collect::<Vec<_>>().join(" ");
+        let cut = !arguments.no_trunc && line.chars().count() > LONGEST;
+        let shown = if cut { line.chars().take(LONGEST - 1).chain(['…']).collect() } else { line };
+        vec![
+            entry.created.map(show::ago).unwrap_or_default(),
+            shown,
+            size(entry.bytes.unwrap_or(0)),
+            entry.comment.clone(),
+        ]
+    };
+    // The newest first, as `docker history` has it.
+    let rows: Vec<_> = image.history.iter().rev().map(row).collect();
+    show::text(&template.render(&FIELDS, &rows))
+}

@@ -1,0 +1,116 @@
+//! `farm du` and `farm prune`: the store's own accounts, with what images, running builds and steps need.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use farm_proto::client::Reply;
+use farm_proto::image::{PruneRequest, UsageKind, UsageRow};
+use farm_store::{Class, InUse, Pins, Prune, Usage};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
+
+use crate::build::{Farm, blocking};
+use crate::{Error, images};
+
+/// What takes how much.
+pub(crate) async fn usage(farm: &Arc<Farm>) -> Result<Reply, Error> {
+    let farm = Arc::clone(farm);
+    blocking(move || Ok(Reply::Usage(rows(&farm.store.usage(&pins(&farm)?)?)))).await
+}
+
+/// Removes what nobody needs. Work that is under way keeps what it looked at; the store sees to that.
+pub(crate) async fn prune(farm: &Arc<Farm>, request: PruneRequest) -> Result<Reply, Error> {
+    let farm = Arc::clone(farm);
+    blocking(move || {
+        let prune = Prune {
+            classes: request.kinds.iter().map(|kind| class(*kind)).collect(),
+            unused_for: request.unused_for.map(Duration::from_secs),
+            keep_bytes: request.keep_bytes,
+            all: request.all,
+            dry_run: request.dry_run,
+        };
+        let folders = Folders::default();
+        let gone = farm.store.prune(&prune, &pins(&farm)?, &|what| folders.is_in_use(what))?;
+        Ok(Reply::Usage(rows(&gone)))
+    })
+    .await
+}
+
+/// Layers and merged trees of images with a name.
+fn pins(farm: &Farm) -> Result<Pins, Error> {
+    let mut layers = BTreeSet::new();
+    // What cannot be read cannot be spared either: nothing is pruned then.
+    for (_, record) in images::every(farm)? {
+        layers.extend(record.layers());
+        layers.insert(record.merged.digest);
+    }
+    Ok(Pins { layers })
+}
+
+/// Folders of cache mounts, locked from the first look until everything is removed: every step that uses a mount holds a
+/// shared lock on its folder, and one that wants to waits meanwhile.
+#[derive(Debug, Default)]
+struct Folders {
+    locked: RefCell<BTreeMap<PathBuf, OwnedFd>>,
+}
+
+impl Folders {
+    fn is_in_use(&self, what: InUse<'_>) -> bool {
+        match what {
+            InUse::Layer(_) => false,
+            InUse::CacheMount(instance) => instance.parent().is_none_or(|folder| !self.lock(folder)),
+        }
+    }
+
+    fn lock(&self, folder: &Path) -> bool {
+        let mut locked = self.locked.borrow_mut();
+        if locked.contains_key(folder) {
+            return true;
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let Ok(opened) = rustix::fs::openat(CWD, folder, flags, Mode::empty()) else { return false };
+        let free = rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if free {
+            locked.insert(folder.to_owned(), opened);
+        }
+        free
+    }
+}
+
+fn rows(usage: &Usage) -> Vec<UsageRow> {
+    let row = |class: Class| {
+        let amount = usage.of(class);
+        UsageRow {
+            kind: kind(class),
+            count: amount.count,
+            bytes: amount.bytes,
+            reclaimable: amount.reclaimable,
+        }
+    };
+    Class::ALL.into_iter().map(row).collect()
+}
+
+fn class(kind: UsageKind) -> Class {
+    match kind {
+        UsageKind::Images => Class::Images,
+        UsageKind::Cache => Class::Cache,
+        UsageKind::CacheMounts => Class::CacheMounts,
+        UsageKind::Packed => Class::Packed,
+        UsageKind::BaseBlobs => Class::BaseBlobs,
+        UsageKind::Metadata => Class::Metadata,
+    }
+}
+
+fn kind(class: Class) -> UsageKind {
+    match class {
+        Class::Images => UsageKind::Images,
+        Class::Cache => UsageKind::Cache,
+        Class::CacheMounts => UsageKind::CacheMounts,
+        Class::Packed => UsageKind::Packed,
+        Class::BaseBlobs => UsageKind::BaseBlobs,
+        Class::Metadata => UsageKind::Metadata,
+    }
+}

@@ -1,0 +1,5 @@
+//! Widgets: values that borrow state and draw it into a buffer.
+
+mod progress;
+
+pub use progress::Progress;

@@ -168,7 +168,8 @@ impl Image {
         let (config, history) = self.dated(options.timestamps);
         let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id).collect();
         let config_json = write_config(&config, &history, &diff_ids);
-        let config_descriptor = descriptor(media::OCI_CONFIG, sha256(&config_json), config_json.len() as u64);
+        let config_descriptor =
+            Descriptor::new(media::OCI_CONFIG, sha256(&config_json), config_json.len() as u64);
         let manifest = Manifest {
             schema_version: 2,
             media_type: media::OCI_MANIFEST.to_owned(),
@@ -178,7 +179,7 @@ impl Image {
         };
         let manifest =
             serde_json::to_vec(&manifest).expect("a manifest is strings, numbers and maps of strings");
-        let mut of_manifest = descriptor(media::OCI_MANIFEST, sha256(&manifest), manifest.len() as u64);
+        let mut of_manifest = Descriptor::new(media::OCI_MANIFEST, sha256(&manifest), manifest.len() as u64);
         of_manifest.platform = Some(PlatformJson {
             architecture: config.platform.architecture.clone(),
             os: config.platform.os.clone(),
@@ -281,20 +282,9 @@ fn describe(layer: &ImageLayer, packed: Packed, compression: Compression) -> Lay
             base
         }
         ImageLayer::Built(_) => LayerDescriptor {
-            descriptor: descriptor(compression.media_type(), packed.digest, packed.size),
+            descriptor: Descriptor::new(compression.media_type(), packed.digest, packed.size),
             diff_id: packed.diff_id,
         },
-    }
-}
-
-fn descriptor(media_type: &str, digest: OciDigest, size: u64) -> Descriptor {
-    Descriptor {
-        media_type: media_type.to_owned(),
-        digest,
-        size,
-        urls: Vec::new(),
-        annotations: BTreeMap::new(),
-        platform: None,
     }
 }
 

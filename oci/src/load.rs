@@ -9,6 +9,7 @@ use std::io::{self, Read, Write as _};
 
 use farm_model::{OciDigest, Platform, Reference};
 use farm_store::Store;
+use farm_tree::path::clean;
 use serde::Deserialize;
 
 use crate::compression::{Cancel, Decoder, Format, Limits, detect};
@@ -74,7 +75,7 @@ impl<'a> Archive<'a> {
         let (blobs, links) = (BTreeMap::new(), BTreeMap::new());
         let mut archive = Self { store, blobs, links, docker: None, index: None };
         while let Some(entry) = tar.next_entry().map_err(stopped)? {
-            let path = plain(&entry.path);
+            let path = clean(&entry.path);
             if archive.blobs.len() + archive.links.len() > MAX_FILES {
                 return Err(Error::TooLarge {
                     what: WHAT.to_owned(),
@@ -117,7 +118,7 @@ impl<'a> Archive<'a> {
 
     /// The blob at a path, behind links.
     fn at(&self, path: &str) -> Result<(OciDigest, u64), Error> {
-        let mut path = plain(path.as_bytes());
+        let mut path = clean(path.as_bytes());
         for _ in 0..=MAX_LAYERS {
             if let Some(found) = self.blobs.get(&path) {
                 return Ok(*found);
@@ -148,7 +149,7 @@ impl<'a> Archive<'a> {
         let manifest = Manifest {
             schema_version: 2,
             media_type: media::OCI_MANIFEST.to_owned(),
-            config: descriptor(media::OCI_CONFIG, config, size),
+            config: Descriptor::new(media::OCI_CONFIG, config, size),
             layers,
             annotations: BTreeMap::new(),
         };
@@ -173,7 +174,7 @@ impl<'a> Archive<'a> {
             Format::Zstd => media::OCI_LAYER_ZSTD,
             Format::Plain | Format::Bzip2 | Format::Xz => media::OCI_LAYER,
         };
-        Ok(descriptor(media_type, digest, size))
+        Ok(Descriptor::new(media_type, digest, size))
     }
 
     fn layout_images(&self, json: &[u8]) -> Result<Vec<Loaded>, Error> {
@@ -233,36 +234,10 @@ fn document(reader: &mut impl Read, size: u64) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// A path without what does not matter; nothing is opened by it.
-fn plain(path: &[u8]) -> Vec<u8> {
-    let mut parts: Vec<&[u8]> = Vec::new();
-    for part in path.split(|byte| *byte == b'/') {
-        match part {
-            b"" | b"." => {}
-            b".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    parts.join(&b'/')
-}
-
 /// Where a link at `path` leads.
 fn beside(path: &[u8], target: &[u8]) -> Vec<u8> {
     let directory = path.rsplitn(2, |byte| *byte == b'/').nth(1).unwrap_or_default();
-    plain(&[directory, b"/", target].concat())
-}
-
-fn descriptor(media_type: &str, digest: OciDigest, size: u64) -> Descriptor {
-    Descriptor {
-        media_type: media_type.to_owned(),
-        digest,
-        size,
-        urls: Vec::new(),
-        annotations: BTreeMap::new(),
-        platform: None,
-    }
+    clean(&[directory, b"/", target].concat())
 }
 
 fn malformed(reason: String) -> Error {
@@ -284,8 +259,8 @@ mod tests {
 
     #[test]
     fn links_are_followed_by_name_and_lead_nowhere_else() {
-        assert_eq!(plain(b"./a//b/../c"), b"a/c");
-        assert_eq!(plain(b"../../etc/passwd"), b"etc/passwd");
+        assert_eq!(clean(b"./a//b/../c"), b"a/c");
+        assert_eq!(clean(b"../../etc/passwd"), b"etc/passwd");
         assert_eq!(beside(b"one/layer.tar", b"../two/layer.tar"), b"two/layer.tar");
         assert_eq!(beside(b"layer.tar", b"/x"), b"x");
     }

@@ -65,6 +65,20 @@ pub struct Descriptor {
     pub platform: Option<PlatformJson>,
 }
 
+impl Descriptor {
+    /// A descriptor that says what it has to, and no more.
+    pub(crate) fn new(media_type: &str, digest: OciDigest, size: u64) -> Self {
+        Self {
+            media_type: media_type.to_owned(),
+            digest,
+            size,
+            urls: Vec::new(),
+            annotations: BTreeMap::new(),
+            platform: None,
+        }
+    }
+}
+
 /// The `platform` of a descriptor.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct PlatformJson {

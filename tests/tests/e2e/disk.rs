@@ -1,12 +1,12 @@
 //! `farm du` and `farm prune`.
 
 use std::collections::BTreeMap;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use farm_tests::context::Context;
 use farm_tests::farm::Farm;
 use farm_tests::sequence::{State, state_of};
+use farm_tests::topology::leftovers::wait_for;
 
 const DOCKERFILE: &str = "FROM busybox AS work\n\
     RUN echo 1 > /x && head -c 100000 /dev/urandom > /big\n\
@@ -25,15 +25,9 @@ fn usage(farm: &Farm) -> BTreeMap<String, u64> {
 /// What is used once the stage `work` is in the store that is asked: a farm brings it there in the background.
 fn with_the_stage(farm: &Farm) -> BTreeMap<String, u64> {
     const BASE_AND_STAGE: u64 = 2_400_000;
-    let asked = Instant::now();
-    loop {
-        let usage = usage(farm);
-        if usage["cache"] > BASE_AND_STAGE {
-            return usage;
-        }
-        assert!(asked.elapsed() < PATIENCE, "the stage `work` is not in the cache: {usage:?}");
-        thread::sleep(Duration::from_millis(50));
-    }
+    let there = || Some(usage(farm)).filter(|usage| usage["cache"] > BASE_AND_STAGE);
+    wait_for(PATIENCE, there)
+        .unwrap_or_else(|| panic!("the stage `work` is not in the cache: {:?}", usage(farm)))
 }
 
 #[test]

@@ -94,40 +94,34 @@ async fn connect_to_daemon(options: &Options, configuration: Option<&str>) -> Re
     }
 }
 
-/// The daemon that runs, if one does. One that is about to end is waited for: it answers nobody any more.
+/// The daemon that runs, if one does. An endpoint that nobody listens on any more is what a killed daemon left; one that
+/// is about to end answers nobody, and is waited for.
 pub(crate) async fn running() -> Result<Option<(Endpoint, Client)>, Failure> {
     let started = Instant::now();
     loop {
-        let found = reach().await;
-        if found.is_ok() || started.elapsed() > PARTING {
-            return found;
+        let Some(endpoint) = Endpoint::read()?.filter(Endpoint::is_alive) else { return Ok(None) };
+        let credentials = match Credentials::load(&paths::daemon().join("client")) {
+            Ok(credentials) => credentials,
+            Err(_) if !endpoint.is_alive() => return Ok(None),
+            Err(error) => {
+                return Err(Failure::environment(format!(
+                    "cannot read the daemon's keys: {}",
+                    chain(&error)
+                )));
+            }
+        };
+        match Client::connect(endpoint.address, &credentials).await {
+            Ok(client) => return Ok(Some((endpoint, client))),
+            Err(_) if started.elapsed() < PARTING => tokio::time::sleep(RETRY).await,
+            Err(error) => {
+                return Err(Failure::environment(format!(
+                    "the daemon (process {}) does not answer: {}",
+                    endpoint.pid,
+                    chain(&error)
+                ))
+                .with_hint(Some("`farm daemon logs` shows what it does; `farm daemon stop` ends it")));
+            }
         }
-        tokio::time::sleep(RETRY).await;
-    }
-}
-
-/// One attempt. An endpoint that nobody listens on any more is what a killed daemon left.
-async fn reach() -> Result<Option<(Endpoint, Client)>, Failure> {
-    let Some(endpoint) = Endpoint::read()? else { return Ok(None) };
-    if !endpoint.is_alive() {
-        return Ok(None);
-    }
-    let credentials = match Credentials::load(&paths::daemon().join("client")) {
-        Ok(credentials) => credentials,
-        Err(_) if !endpoint.is_alive() => return Ok(None),
-        Err(error) => {
-            return Err(Failure::environment(format!("cannot read the daemon's keys: {}", chain(&error))));
-        }
-    };
-    match Client::connect(endpoint.address, &credentials).await {
-        Ok(client) => Ok(Some((endpoint, client))),
-        Err(_) if !endpoint.is_alive() => Ok(None),
-        Err(error) => Err(Failure::environment(format!(
-            "the daemon (process {}) does not answer: {}",
-            endpoint.pid,
-            chain(&error)
-        ))
-        .with_hint(Some("`farm daemon logs` shows what it does; `farm daemon stop` ends it"))),
     }
 }
 

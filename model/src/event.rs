@@ -1,8 +1,14 @@
 //! Append-only facts about a build. Progress, history, `farm why` and the console are folds over them, and over nothing else.
 
 pub mod encoding;
+mod farm;
 mod miss;
+pub mod recording;
 
+pub use farm::{
+    Action, Deed, FarmEvent, FarmRecorded, MachineLoad, PastBuild, PastOutcome, StoreLoad, StoreRow,
+    WorkerFacts,
+};
 pub use miss::{Change, MissReason};
 
 use crate::{BuildId, Exit, OciDigest, StageId, StepDigest, StepId, Usage, WorkerId};
@@ -100,6 +106,22 @@ pub enum BuildEvent {
         /// Whose step it is.
         build: BuildId,
     },
+    /// How long a step that is about to wait for a slot usually takes. Absent where no step like it has run before.
+    Expected {
+        /// The step.
+        step: StepId,
+        /// A moving average over the last runs of steps like it.
+        micros: u64,
+    },
+    /// A worker fetched layers for a step from other machines.
+    Fetched {
+        /// The step.
+        step: StepId,
+        /// How many bytes.
+        bytes: u64,
+        /// How long it took.
+        micros: u64,
+    },
     /// A step began to run.
     Started {
         /// The step.
@@ -122,6 +144,8 @@ pub enum BuildEvent {
         key: StepDigest,
         /// What running it took when it was run.
         saved_micros: u64,
+        /// Unpacked bytes of its layer, which were not made again.
+        saved_bytes: u64,
     },
     /// A step wrote to its log.
     Logged {

@@ -76,7 +76,11 @@ impl BuildState {
             BuildEvent::ImageResolved { name, .. } | BuildEvent::LayerPulled { image: name, .. } => {
                 self.activity = Some((at, format!("image {name}")));
             }
-            BuildEvent::ContextTaken { .. } | BuildEvent::Missed { .. } | BuildEvent::Warned { .. } => {}
+            BuildEvent::ContextTaken { .. }
+            | BuildEvent::Missed { .. }
+            | BuildEvent::Expected { .. }
+            | BuildEvent::Fetched { .. }
+            | BuildEvent::Warned { .. } => {}
             BuildEvent::Queued { step } => self.set(*step, Phase::Queued),
             BuildEvent::Shared { step, build } => {
                 self.set(*step, Phase::Running { since: at, worker: format!("build {build}") });

@@ -86,6 +86,8 @@ impl Page {
             | BuildEvent::ImageResolved { .. }
             | BuildEvent::LayerPulled { .. }
             | BuildEvent::Missed { .. }
+            | BuildEvent::Expected { .. }
+            | BuildEvent::Fetched { .. }
             | BuildEvent::Retried { .. }
             | BuildEvent::Logged { .. }
             | BuildEvent::Warned { .. }

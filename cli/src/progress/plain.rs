@@ -90,6 +90,8 @@ impl Plain {
             BuildEvent::Requested(_)
             | BuildEvent::Missed { .. }
             | BuildEvent::Queued { .. }
+            | BuildEvent::Expected { .. }
+            | BuildEvent::Fetched { .. }
             | BuildEvent::Ended(_) => {}
             BuildEvent::Cached { step, .. } => {
                 self.title(&mut out, *step);
@@ -264,7 +266,12 @@ mod tests {
     fn a_cached_step_says_so() {
         let (mut plain, step) = planned();
         assert_eq!(
-            plain.render(&BuildEvent::Cached { step, key: farm_model::StepDigest([0; 32]), saved_micros: 0 }),
+            plain.render(&BuildEvent::Cached {
+                step,
+                key: farm_model::StepDigest([0; 32]),
+                saved_micros: 0,
+                saved_bytes: 0
+            }),
             "#1 [build 1/1] RUN make\n#1 CACHED\n"
         );
     }

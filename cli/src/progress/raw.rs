@@ -104,6 +104,8 @@ impl Raw {
             BuildEvent::Resumed { .. }
             | BuildEvent::Missed { .. }
             | BuildEvent::Queued { .. }
+            | BuildEvent::Expected { .. }
+            | BuildEvent::Fetched { .. }
             | BuildEvent::Retried { .. }
             | BuildEvent::Completed { .. }
             | BuildEvent::Ended(_) => String::new(),

@@ -62,6 +62,8 @@ impl Fold {
             | BuildEvent::ImageResolved { .. }
             | BuildEvent::LayerPulled { .. }
             | BuildEvent::Queued { .. }
+            | BuildEvent::Expected { .. }
+            | BuildEvent::Fetched { .. }
             | BuildEvent::Shared { .. }
             | BuildEvent::Started { .. }
             | BuildEvent::Retried { .. }
@@ -181,7 +183,12 @@ mod tests {
         };
         let mut fold = Fold::default();
         fold.apply(&BuildEvent::Planned { steps: vec![step(0, "COPY . ."), step(1, "RUN make")] });
-        fold.apply(&BuildEvent::Cached { step: id(0), key: StepDigest([0; 32]), saved_micros: 0 });
+        fold.apply(&BuildEvent::Cached {
+            step: id(0),
+            key: StepDigest([0; 32]),
+            saved_micros: 0,
+            saved_bytes: 0,
+        });
         let reasons = vec![MissReason::New];
         fold.apply(&BuildEvent::Missed { step: id(1), key: StepDigest([1; 32]), reasons });
         fold.apply(&BuildEvent::Finished {

@@ -80,6 +80,8 @@ impl Fold {
             | BuildEvent::LayerPulled { .. }
             | BuildEvent::Missed { .. }
             | BuildEvent::Queued { .. }
+            | BuildEvent::Expected { .. }
+            | BuildEvent::Fetched { .. }
             | BuildEvent::Shared { .. }
             | BuildEvent::Started { .. }
             | BuildEvent::Retried { .. }

@@ -34,7 +34,10 @@ pub(crate) async fn look_up(
             && is_available(shared, &result).await?
         {
             let saved_micros = result.usage.wall_micros;
-            shared.reporter.send(BuildEvent::Cached { step: step.id, key, saved_micros }).await;
+            let layer =
+                result.layer.map(|layer| shared.farm.store.tree(&layer.digest)).transpose()?.flatten();
+            let saved_bytes = layer.map_or(0, |tree| tree.root.record.bytes);
+            shared.reporter.send(BuildEvent::Cached { step: step.id, key, saved_micros, saved_bytes }).await;
             shared.farm.dispatch.settled(shared.build, step.id, Duration::from_micros(saved_micros));
             return Ok(Some(Done { layer: result.layer, created: Some(result.created) }));
         }

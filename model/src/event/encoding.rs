@@ -20,7 +20,10 @@ mod parts;
 #[cfg(test)]
 mod tests;
 
-use super::{BuildEvent, Ending, Failure, PlannedStep, Recorded, Requested, StageSize};
+use super::{
+    Action, BuildEvent, Deed, Ending, Failure, FarmEvent, FarmRecorded, MachineLoad, PastBuild, PastOutcome,
+    PlannedStep, Recorded, Requested, StageSize, StoreLoad, StoreRow, WorkerFacts,
+};
 use crate::encoding::{Decoder, Encoder, Malformed};
 use parts::{Written, fields, tagged};
 
@@ -30,22 +33,46 @@ pub const VERSION: u8 = 1;
 /// The record of `recorded`.
 pub fn encode(recorded: &Recorded) -> Vec<u8> {
     let mut encoder = Encoder::new();
-    encoder.u8(VERSION).u64(recorded.at);
-    recorded.event.write(&mut encoder);
+    recorded.write(encoder.u8(VERSION));
     encoder.into_bytes()
 }
 
 /// Reads what [`encode`] of this or an earlier version of the program wrote.
 pub fn decode(bytes: &[u8]) -> Result<Recorded, Malformed> {
+    read_record(bytes)
+}
+
+/// As [`encode`], of an event of a whole farm.
+pub fn encode_farm(recorded: &FarmRecorded) -> Vec<u8> {
+    let mut encoder = Encoder::new();
+    recorded.write(encoder.u8(VERSION));
+    encoder.into_bytes()
+}
+
+/// As [`decode`], of an event of a whole farm.
+pub fn decode_farm(bytes: &[u8]) -> Result<FarmRecorded, Malformed> {
+    read_record(bytes)
+}
+
+/// Whether these bytes are the record of a line of a step's log, told without reading them whole.
+pub fn is_logged(bytes: &[u8]) -> bool {
+    /// A version byte and the time stand before the kind.
+    const KIND: usize = 1 + 8;
+    bytes.first() == Some(&VERSION) && bytes.get(KIND) == Some(&LOGGED)
+}
+
+fn read_record<T: Written>(bytes: &[u8]) -> Result<T, Malformed> {
     let mut decoder = Decoder::new(bytes);
     if decoder.u8()? != VERSION {
         return Err(Malformed { offset: 0, reason: "the version of the record is not known here" });
     }
-    let at = decoder.u64()?;
-    let event = BuildEvent::read(&mut decoder)?;
+    let record = T::read(&mut decoder)?;
     decoder.finish()?;
-    Ok(Recorded { at, event })
+    Ok(record)
 }
+
+/// The number of [`BuildEvent::Logged`].
+const LOGGED: u8 = 13;
 
 tagged! {
     BuildEvent, "the kind of event is not known here";
@@ -61,7 +88,6 @@ tagged! {
     9 => Shared { step, build },
     10 => Started { step, worker },
     11 => Retried { step, reason },
-    12 => Cached { step, key, saved_micros },
     13 => Logged { step, stream, bytes },
     14 => Finished { step, micros, usage, bytes },
     15 => Failed { step, exit },
@@ -69,6 +95,18 @@ tagged! {
     17 => Completed { stages, image_bytes, discarded_bytes },
     18 => Exported { output, image, bytes, micros },
     19 => Ended(ending),
+    20 => Cached { step, key, saved_micros, saved_bytes },
+    21 => Expected { step, micros },
+    22 => Fetched { step, bytes, micros },
+    old:
+    12 => cached_of_unknown_size,
+}
+
+/// [`BuildEvent::Cached`] as it was before it told of bytes.
+fn cached_of_unknown_size(decoder: &mut Decoder<'_>) -> Result<BuildEvent, Malformed> {
+    let (step, key, saved_micros) =
+        (Written::read(decoder)?, Written::read(decoder)?, Written::read(decoder)?);
+    Ok(BuildEvent::Cached { step, key, saved_micros, saved_bytes: 0 })
 }
 
 tagged! {
@@ -79,7 +117,49 @@ tagged! {
     3 => Interrupted,
 }
 
+fields! { Recorded { at, event } }
 fields! { Requested { build, time, dockerfile, context, target, names, client } }
 fields! { PlannedStep { id, stage, name, lines, needs } }
 fields! { StageSize { stage, bytes, entries, kept } }
 fields! { Failure { blame, message, hint } }
+
+fields! { FarmRecorded { time, event } }
+
+tagged! {
+    FarmEvent, "the kind of farm event is not known here";
+    0 => Began { farm, version },
+    1 => CaughtUp,
+    2 => Past(past),
+    3 => Build { build, sequence, recorded },
+    4 => Worker(facts),
+    5 => WorkerLost { worker },
+    6 => Load { worker, load },
+    7 => Store(store),
+    8 => Acted(action),
+}
+
+tagged! {
+    PastOutcome, "how a build ended is not known here";
+    0 => Succeeded,
+    1 => Failed,
+    2 => Cancelled,
+    3 => Interrupted,
+}
+
+tagged! {
+    Deed, "the kind of deed is not known here";
+    0 => Cancelled { build },
+    1 => Moved { build, step },
+    2 => Drained { worker },
+    3 => Restored { worker },
+    4 => Pinned { image },
+    5 => Unpinned { image },
+    6 => Pruned { bytes },
+}
+
+fields! { PastBuild { build, started, micros, outcome, dockerfile, context, target, names, client, steps, cached, done, image_bytes } }
+fields! { WorkerFacts { worker, platform, slots, most, labels, draining } }
+fields! { MachineLoad { cpu, processors, memory, memory_total, received, sent, disk, disk_total } }
+fields! { StoreLoad { rows, hot, cold, free, limit } }
+fields! { StoreRow { kind, count, bytes, reclaimable } }
+fields! { Action { time, by, deed, refused } }

@@ -14,11 +14,12 @@ pub(super) trait Written: Sized {
     fn read(decoder: &mut Decoder<'_>) -> Result<Self, Malformed>;
 }
 
-/// An enum: a number in one byte, then the variant's fields in the order given here.
+/// An enum: a number in one byte, then the variant's fields in the order given here. Numbers that are only read come last,
+/// each with what reads its fields.
 macro_rules! tagged {
     ($name:ident, $unknown:literal; $(
         $tag:literal => $variant:ident $({ $($field:ident),+ })? $(($only:ident))?,
-    )+) => {
+    )+ $(old: $($old:literal => $read:expr,)+)?) => {
         impl Written for $name {
             fn write(&self, encoder: &mut Encoder) {
                 match self {
@@ -38,6 +39,7 @@ macro_rules! tagged {
                         $(let $only = Written::read(decoder)?;)?
                         Ok(Self::$variant $({ $($field),+ })? $(($only))?)
                     })+
+                    $($($old => $read(decoder),)+)?
                     _ => Err(unknown),
                 }
             }

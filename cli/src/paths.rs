@@ -41,6 +41,20 @@ pub(crate) fn docker_config() -> Option<PathBuf> {
     variable("DOCKER_CONFIG").or_else(|| Some(variable("HOME")?.join(".docker")))
 }
 
+/// Where a container engine listens: `DOCKER_HOST` says so as for docker's own client.
+pub(crate) fn engine_socket() -> Result<PathBuf, Failure> {
+    let Some(host) = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()) else {
+        return Ok(PathBuf::from("/var/run/docker.sock"));
+    };
+    match host.strip_prefix("unix://") {
+        Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
+        _ => Err(Failure::usage(format!(
+            "`DOCKER_HOST={host}`: images are loaded through a socket, `unix://PATH`"
+        ))
+        .with_hint(Some("pipe them instead: `farm build --output type=docker,dest=- … | docker load`"))),
+    }
+}
+
 /// Containers need root: mounts, namespaces and foreign owners of files.
 pub(crate) fn require_root() -> Result<(), Failure> {
     if rustix::process::geteuid().is_root() {

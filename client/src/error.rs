@@ -76,6 +76,22 @@ pub enum Error {
     /// Standard output holds the start of an earlier, different result.
     #[error("standard output already holds a part of another result")]
     OutputTorn,
+    /// Nobody listens where a container engine should.
+    #[error("cannot reach a container engine at `{socket}`: {source}")]
+    NoEngine {
+        /// Its socket.
+        socket: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A container engine does not take an image.
+    #[error("the container engine at `{socket}` does not load the image: {reason}")]
+    EngineRefused {
+        /// Its socket.
+        socket: PathBuf,
+        /// What it said.
+        reason: String,
+    },
     /// A thread of ours panicked.
     #[error("a thread panicked: {0}")]
     Panicked(String),
@@ -103,6 +119,9 @@ impl Error {
                 Some("free some space, or write to another disk")
             }
             Self::Refused(refusal) => refusal.hint.as_deref(),
+            Self::NoEngine { .. } => Some(
+                "start the engine, or name its socket with `DOCKER_HOST=unix://PATH`; `--output type=docker,dest=FILE` writes an archive instead",
+            ),
             Self::OutputTorn => Some("build again, or write to a file with `dest=`"),
             Self::Io { .. }
             | Self::Ignore(_)
@@ -117,6 +136,7 @@ impl Error {
             | Self::NotGiven { .. }
             | Self::Unfinished
             | Self::Archive(_)
+            | Self::EngineRefused { .. }
             | Self::Panicked(_) => None,
         }
     }

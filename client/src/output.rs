@@ -4,6 +4,7 @@
 //! unfinished vanishes, whatever the reason.
 
 mod directory;
+pub mod engine;
 mod file;
 mod layout;
 mod parts;
@@ -36,6 +37,8 @@ pub enum Destination {
     File(PathBuf),
     /// Into a directory, unpacked.
     Directory(PathBuf),
+    /// Into the container engine that listens at this socket.
+    Engine(PathBuf),
     /// To standard output, as it comes.
     Stdout,
     /// Nowhere here: the coordinator sees to it.
@@ -51,16 +54,24 @@ pub(crate) async fn receive(
     mut receiver: Receiver,
 ) -> Result<(), Error> {
     let (parts, coming) = mpsc::channel(PARTS);
-    let writing = {
+    let writing = async {
+        if let Destination::Engine(socket) = destination {
+            return engine::load(socket.clone(), coming).await;
+        }
         let (destination, torn) = (destination.clone(), Arc::clone(torn));
-        tokio::task::spawn_blocking(move || write(form, &destination, &torn, Parts::new(coming)))
+        let writing =
+            tokio::task::spawn_blocking(move || write(form, &destination, &torn, Parts::new(coming)));
+        writing.await.map_err(|panic| Error::Panicked(panic.to_string()))?
     };
-    let fed = feed(&mut receiver, &parts).await;
-    drop(parts);
-    let answer = match writing.await {
-        Ok(Ok(bytes)) => Answer::Written { bytes },
-        Ok(Err(error)) => failed(&error),
-        Err(panic) => failed(&Error::Panicked(panic.to_string())),
+    let feeding = async {
+        let fed = feed(&mut receiver, &parts).await;
+        drop(parts);
+        fed
+    };
+    let (written, fed) = tokio::join!(writing, feeding);
+    let answer = match written {
+        Ok(bytes) => Answer::Written { bytes },
+        Err(error) => failed(&error),
     };
     say(sender, answer).await?;
     if fed == Fed::InVain {
@@ -103,7 +114,7 @@ fn write(form: Form, destination: &Destination, torn: &Torn, mut parts: Parts) -
         (_, Destination::Stdout) => torn.write(&mut parts, &mut std::io::stdout().lock())?,
         (Form::OciArchive, Destination::Directory(path)) => layout::unpack(path, &mut parts)?,
         (Form::DockerArchive | Form::Registry | Form::Image, Destination::Directory(_))
-        | (_, Destination::Remote) => {
+        | (_, Destination::Remote | Destination::Engine(_)) => {
             return Err(Error::NotGiven { what: "directory for an output", name: format!("{form:?}") });
         }
         (Form::FilesystemTar, Destination::Directory(path)) => directory::unpack(path, &mut parts)?,

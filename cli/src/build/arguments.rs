@@ -6,6 +6,7 @@ const NOTES: &str = "\
 Examples:
   farm build -t shop:1 -o type=oci,dest=shop.tar .     an image as an OCI archive
   farm build -t registry.example/shop:1 --push .       an image in a registry
+  farm build -t shop:1 --load .                        an image for `docker run`
   farm build --target test .                           run one stage and what it needs
   farm build -o out .                                  the files of the last stage
   farm build --build-arg V=2 --secret id=npm,src=npmrc .
@@ -110,6 +111,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) push: bool,
 
+    /// Load the image into the container engine at `DOCKER_HOST` or /var/run/docker.sock; the same as `--output type=docker`
+    #[arg(long)]
+    pub(crate) load: bool,
+
     /// File that receives digests and names of the image, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) metadata_file: Option<PathBuf>,
@@ -119,7 +124,7 @@ pub(crate) struct Arguments {
     pub(crate) iidfile: Option<PathBuf>,
 
     /// Run nothing; show what would run, and why
-    #[arg(long, conflicts_with_all = ["outputs", "push", "iidfile", "metadata_file", "detach"])]
+    #[arg(long, conflicts_with_all = ["outputs", "push", "load", "iidfile", "metadata_file", "detach"])]
     pub(crate) plan: bool,
 
     /// Build in the background; print the build's id and return

@@ -9,6 +9,7 @@ use farm_proto::client::{self, Compression, Form};
 
 use crate::build::Arguments;
 use crate::failure::Failure;
+use crate::paths;
 
 /// One destination.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -27,7 +28,7 @@ enum Kind {
     Local,
     /// The file system as a tar.
     Tar,
-    /// A tar that `docker load` reads.
+    /// A tar that `docker load` reads; without a destination a container engine takes it at once.
     Docker,
     /// A name in a registry.
     Registry,
@@ -88,6 +89,7 @@ pub(super) fn parse(text: &str) -> Result<Output, Failure> {
     let destination = match dest {
         Some(_) if kind.stays_remote() => return Err(invalid("`dest` does not go with this type".into())),
         None if kind.stays_remote() => Destination::Remote,
+        None if kind == Kind::Docker => Destination::Engine(paths::engine_socket()?),
         _ if kind == Kind::Docker && !tar => {
             return Err(invalid("a docker archive is a tar; `type=oci` can be a directory".into()));
         }
@@ -103,10 +105,11 @@ pub(super) fn parse(text: &str) -> Result<Output, Failure> {
     Ok(Output { destination, wanted })
 }
 
-/// Reads every `--output`, and `--push`, which is one.
+/// Reads every `--output`, and `--push` and `--load`, which are some.
 pub(super) fn all(arguments: &Arguments) -> Result<Vec<Output>, Failure> {
     let push = arguments.push.then_some("type=registry");
-    let outputs = arguments.outputs.iter().map(String::as_str).chain(push).map(parse);
+    let load = arguments.load.then_some("type=docker");
+    let outputs = arguments.outputs.iter().map(String::as_str).chain(push).chain(load).map(parse);
     let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
     let nameless = |output: &&Output| output.wanted.form == Form::Registry && output.wanted.names.is_empty();
     if let Some(output) = outputs.iter().find(nameless).filter(|_| arguments.tags.is_empty()) {
@@ -151,6 +154,7 @@ fn check_destinations(outputs: &[Output], iidfile: Option<&Path>) -> Result<(), 
                 return Err(Failure::usage("a tar is not written to a terminal")
                     .with_hint(Some("redirect standard output, or name a file with `dest=`")));
             }
+            Destination::Engine(socket) => farm_client::output::engine::check(socket)?,
             Destination::Directory(_) | Destination::Stdout | Destination::Remote => {}
         }
     }
@@ -299,6 +303,14 @@ mod tests {
         assert!(!check(&["type=tar,dest=a", "type=oci,dest=a"]));
         assert!(check(&["type=tar,dest=a", "type=oci,dest=b", "c/d"]));
         assert!(check(&["type=image", "type=registry,name=a"]));
+    }
+
+    #[test]
+    fn a_docker_archive_without_a_file_goes_to_the_engine() {
+        let engine = |text| matches!(parse(text).unwrap().destination, Destination::Engine(_));
+        assert!(engine("type=docker"));
+        assert!(engine("type=docker,name=a:1,compression=uncompressed"));
+        assert!(!engine("type=docker,dest=-"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod caching;
 mod contexts;
 mod diagnostics;
 mod disk;
+mod engines;
 mod hostile;
 mod images;
 mod interruption;

@@ -3,6 +3,7 @@
 //!
 //! Nothing here opens a terminal, reads a clock or the environment; bytes come out, and whoever called writes them.
 
+pub mod app;
 pub mod inline;
 pub mod state;
 pub mod view;
@@ -12,7 +13,7 @@ use ratatui::layout::Rect;
 use ratatui::widgets::Widget;
 
 pub use inline::Inline;
-pub use state::BuildState;
+pub use state::Build;
 
 /// Draws a widget into a frame of this size.
 pub fn draw(widget: impl Widget, columns: u16, rows: u16) -> Buffer {

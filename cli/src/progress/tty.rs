@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use farm_model::Recorded;
 use farm_tui::view::Progress;
-use farm_tui::{BuildState, Inline};
+use farm_tui::{Build, Inline};
 
 use super::Plain;
 
@@ -52,7 +52,7 @@ impl Tty {
 
 struct Screen {
     plain: Plain,
-    state: BuildState,
+    state: Build,
     inline: Inline,
     /// When the build began, by our own clock.
     began: Instant,
@@ -64,7 +64,7 @@ impl Screen {
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self {
             plain: Plain::default(),
-            state: BuildState::default(),
+            state: Build::default(),
             inline: Inline::new(colour),
             began: Instant::now(),
             log: String::new(),

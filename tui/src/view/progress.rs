@@ -6,13 +6,13 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
-use crate::state::{BuildState, Phase, Step};
+use crate::state::{Build, Lookup, Phase, Step};
 
 /// A headline, and a line for each step that is being done.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
     /// The build.
-    pub build: &'a BuildState,
+    pub build: &'a Build,
     /// Microseconds since the build's start.
     pub now: u64,
 }
@@ -24,11 +24,12 @@ impl Progress<'_> {
     }
 
     fn live(&self) -> impl Iterator<Item = &Step> {
-        self.build.steps().filter(|step| matches!(step.phase, Phase::Running { .. } | Phase::Queued))
+        self.build.steps().filter(|step| matches!(step.phase, Phase::Running { .. } | Phase::Queued { .. }))
     }
 
     fn headline(&self) -> Line<'static> {
-        let (done, cached, all) = self.build.counts();
+        let counts = self.build.counts();
+        let (done, cached, all) = (counts.over(), counts.cached, counts.steps);
         let bold = Style::new().add_modifier(Modifier::BOLD);
         let text = if all == 0 {
             format!("[+] {} {}", seconds(self.now), self.build.activity().unwrap_or("starting"))
@@ -49,11 +50,19 @@ impl Progress<'_> {
         let name = step.planned.name.lines().next().unwrap_or_default();
         let title: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let dim = Style::new().add_modifier(Modifier::DIM);
-        let (time, worker) = match &step.phase {
-            Phase::Running { since, worker } => (seconds(self.now.saturating_sub(*since)), worker.as_str()),
-            Phase::Waiting | Phase::Queued | Phase::Cached | Phase::Done { .. } | Phase::Failed => {
-                ("queued".to_owned(), "")
-            }
+        let time = match step.phase {
+            Phase::Running { since } => seconds(self.now.saturating_sub(since)),
+            Phase::Waiting
+            | Phase::Queued { .. }
+            | Phase::Cached
+            | Phase::Done { .. }
+            | Phase::Failed
+            | Phase::Abandoned => "queued".to_owned(),
+        };
+        let worker = match (&step.worker, step.lookup) {
+            (Some(worker), _) => worker.to_string(),
+            (None, Lookup::Shared { build }) => format!("build {build}"),
+            (None, Lookup::Unknown | Lookup::Hit { .. } | Lookup::Missed) => String::new(),
         };
         let mut spans = vec![
             Span::styled(format!("{time:>8} "), Style::new().fg(Color::Cyan)),
@@ -95,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    fn text(build: &BuildState, width: u16, height: u16) -> Vec<String> {
+    fn text(build: &Build, width: u16, height: u16) -> Vec<String> {
         let area = Rect::new(0, 0, width, height);
         let mut buffer = Buffer::empty(area);
         Progress { build, now: 3_000_000 }.render(area, &mut buffer);
@@ -103,7 +112,7 @@ mod tests {
         (0..height).map(|y| row(y).trim_end().to_owned()).collect()
     }
 
-    fn running(count: u32) -> BuildState {
+    fn running(count: u32) -> Build {
         let id = |index| StepId { stage: StageId(0), index };
         let step = |index| PlannedStep {
             id: id(index),
@@ -112,7 +121,7 @@ mod tests {
             lines: None,
             needs: Vec::new(),
         };
-        let mut state = BuildState::default();
+        let mut state = Build::default();
         state
             .apply(&Recorded { at: 0, event: BuildEvent::Planned { steps: (0..count).map(step).collect() } });
         for index in 0..count {

@@ -2,6 +2,7 @@
 
 Debian has one version of each language, so a base answers to the tags of older ones too: `TAGS` in `bases/make` lists
 them. A recipe's text is part of its cache key, so a change here makes one base anew and not the others.
+`GO_VERSION` and `NGINX_SITE` are in all of them.
 """
 
 import dataclasses

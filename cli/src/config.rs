@@ -1,7 +1,8 @@
-//! `farm.toml`: which registries to ask and how.
+//! `farm.toml`: which registries to ask and how, how many steps run at once, their limits, and the worker's labels.
 //!
 //! Read in order, a later file overriding an earlier one key by key: `/etc/farm/farm.toml`,
-//! `~/.config/farm/farm.toml`, and the file that `--config` or `FARM_CONFIG` names.
+//! `~/.config/farm/farm.toml`, and the file that `--config` or `FARM_CONFIG` names. Labels add up, and the table of a
+//! registry is replaced as a whole.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ pub(crate) struct Config {
     pub(crate) most_steps: Option<usize>,
     /// Labels of this machine's worker, which steps may ask for.
     pub(crate) labels: Vec<String>,
-    /// Seconds without a build after which a daemon ends; 1800 when absent.
+    /// Seconds without work after which a daemon ends; 1800 when absent.
     pub(crate) idle_exit: Option<u64>,
     /// What each step may use at most.
     pub(crate) step_limits: StepLimits,

@@ -96,6 +96,12 @@ impl Failure {
     }
 }
 
+impl From<farm_oci::Error> for Failure {
+    fn from(error: farm_oci::Error) -> Self {
+        Self::environment(chain(&error)).with_hint(error.hint())
+    }
+}
+
 /// Text without what a terminal would act on: a registry or a Dockerfile may have put it there.
 pub(crate) fn visible(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c }).collect()

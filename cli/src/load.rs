@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use farm_proto::client::{Reply, Request};
+use tokio::io::AsyncRead;
 
 use crate::connection::{self, Options};
 use crate::failure::Failure;
@@ -23,23 +24,20 @@ pub(crate) struct Arguments {
 /// Loads, and prints the names.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     crate::block_on(async {
-        let reply = match &arguments.input {
+        let mut archive: Box<dyn AsyncRead + Send + Unpin> = match &arguments.input {
             Some(path) => {
                 let failed =
                     |error| Failure::environment(format!("cannot read `{}`: {error}", path.display()));
-                let mut file = tokio::fs::File::open(path).await.map_err(failed)?;
-                let client = connection::connect(&arguments.connection).await?;
-                client.upload(Request::Load, &mut file).await
+                Box::new(tokio::fs::File::open(path).await.map_err(failed)?)
             }
             None if std::io::stdin().is_terminal() => {
                 return Err(Failure::usage("standard input is a terminal")
                     .with_hint(Some("name an archive with `--input`, or pipe one in")));
             }
-            None => {
-                let client = connection::connect(&arguments.connection).await?;
-                client.upload(Request::Load, &mut tokio::io::stdin()).await
-            }
+            None => Box::new(tokio::io::stdin()),
         };
+        let client = connection::connect(&arguments.connection).await?;
+        let reply = client.upload(Request::Load, &mut *archive).await;
         let reply = reply.map_err(|error| Failure::connection(&error))?;
         if let Reply::Refused(refusal) = &reply {
             return Err(Failure::refused(refusal));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use farm_oci::registry::login;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use crate::{config, parts, progress};
 
 const NOTES: &str = "\
@@ -70,9 +70,7 @@ pub(crate) fn login(arguments: LoginArguments) -> Result<(), Failure> {
     if user.is_empty() || password.is_empty() {
         return Err(Failure::usage("name and password cannot be empty"));
     }
-    crate::block_on(async {
-        login::login(settings, &registry, &user, &password).await.map_err(|error| failed(&error))
-    })?;
+    crate::block_on(async { Ok(login::login(settings, &registry, &user, &password).await?) })?;
     progress::complain(&format!("logged in to {registry}"));
     Ok(())
 }
@@ -81,18 +79,13 @@ pub(crate) fn login(arguments: LoginArguments) -> Result<(), Failure> {
 pub(crate) fn logout(arguments: LogoutArguments) -> Result<(), Failure> {
     let registry = arguments.registry.unwrap_or_else(|| HUB.to_owned());
     let settings = parts::registries(&config::load(arguments.config.as_deref())?);
-    let found =
-        crate::block_on(async { login::logout(settings, &registry).await.map_err(|error| failed(&error)) })?;
+    let found = crate::block_on(async { Ok(login::logout(settings, &registry).await?) })?;
     progress::complain(&if found {
         format!("logged out of {registry}")
     } else {
         format!("nobody was logged in to {registry}")
     });
     Ok(())
-}
-
-fn failed(error: &farm_oci::Error) -> Failure {
-    Failure::environment(chain(error)).with_hint(error.hint())
 }
 
 fn from_stdin() -> Result<String, Failure> {

@@ -9,7 +9,7 @@ use farm_proto::client::{Form, Reply, Request};
 use farm_proto::transfer::SaveRequest;
 
 use crate::connection::{self, Options};
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use crate::transfer;
 
 /// Arguments of `farm save`.
@@ -50,10 +50,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         return crate::block_on(write(&arguments.connection, request, &mut std::io::stdout().lock()));
     };
-    let failed = |error: &farm_oci::Error| Failure::environment(chain(error)).with_hint(error.hint());
-    let mut file = AtomicFile::create(&path).map_err(|error| failed(&error))?;
+    let mut file = AtomicFile::create(&path)?;
     crate::block_on(write(&arguments.connection, request, &mut file))?;
-    file.commit().map_err(|error| failed(&error))
+    Ok(file.commit()?)
 }
 
 async fn write(options: &Options, request: Request, out: &mut dyn Write) -> Result<(), Failure> {

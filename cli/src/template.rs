@@ -94,7 +94,8 @@ fn json(fields: &[&str], row: &[String]) -> String {
 fn heading(field: &str) -> String {
     let mut out = String::new();
     for character in field.chars() {
-        if character.is_ascii_uppercase() && out.ends_with(|last: char| last != 'I') && !out.is_empty() {
+        // Not before the `D` of `ID`, nor at the start.
+        if character.is_ascii_uppercase() && out.ends_with(|last: char| last != 'I') {
             out.push(' ');
         }
         out.push(character.to_ascii_uppercase());

@@ -1,4 +1,4 @@
-//! What `push`, `pull`, `save` and `load` have in common.
+//! What commands that move images have in common.
 
 use std::io::{IsTerminal as _, Write as _};
 

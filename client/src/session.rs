@@ -41,18 +41,18 @@ pub struct Answers {
     pub root: Option<tempfile::TempDir>,
 }
 
-/// Images that a build put together; clones are the same list.
+/// What the last output of a build put together; clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Exported(Arc<Mutex<Vec<ExportedImage>>>);
+pub struct Exported(Arc<Mutex<Option<ExportedImage>>>);
 
 impl Exported {
     /// What the last output put together.
     pub fn last(&self) -> Option<ExportedImage> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).last().cloned()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn note(&self, image: ExportedImage) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(image);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(image);
     }
 }
 

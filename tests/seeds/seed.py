@@ -52,7 +52,8 @@ class Seed:
     def __init__(self, directory):
         self.directory, self.name = pathlib.Path(directory), pathlib.Path(directory).name
         fields = tomllib.loads((self.directory / "seed.toml").read_text())
-        self.description = fields.pop("description")
+        # For whoever reads the file; none is without it.
+        del fields["description"]
         for section, value in fields.items():
             tables = value if isinstance(value, list) else [value]
             unknown = {key for table in tables for key in table} - FIELDS.get(section, set())

@@ -96,8 +96,7 @@ class Server:
 
 def daemon_of(farm):
     """The process id of the daemon, which is started where none runs."""
-    subprocess.run([*farm, "daemon", "start"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    status = subprocess.run([*farm, "daemon", "status"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True)
+    status = subprocess.run([*farm, "daemon", "start"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True)
     return next(int(line.split()[1]) for line in status.stdout.splitlines() if line.startswith("process "))
 
 

@@ -20,10 +20,11 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub use handed_in::{base_files, base_layout, binary};
+pub use handed_in::{base_files, base_layout, binary, registry};
 
 use crate::filesystem::Filesystem;
 use crate::image::Image;
+use crate::topology::network::enter;
 use crate::topology::processes::{Processes, Settings, all_directories};
 use crate::topology::{Directories, Topology, daemon, leftovers};
 
@@ -142,8 +143,8 @@ impl Farm {
             Topology::Daemon => {
                 let mut command = match &self.namespace {
                     Some(namespace) => {
-                        let mut command = Command::new("nsenter");
-                        command.arg(format!("--net={}", namespace.display())).arg("--").arg(program);
+                        let mut command = enter(namespace);
+                        command.arg(program);
                         command
                     }
                     None => Command::new(program),
@@ -152,7 +153,7 @@ impl Farm {
                 command.env_remove("FARM_COORDINATOR").env_remove("FARM_CERTIFICATES");
                 command
             }
-            Topology::Processes => self.running().client(program),
+            Topology::Processes => self.client_of_processes(program),
         };
         if let Some(configuration) = &self.configuration {
             command.env("FARM_CONFIG", configuration);
@@ -188,11 +189,6 @@ impl Farm {
         places.flat_map(|place| if place.is_file() { vec![place] } else { all_files(&place) }).collect()
     }
 
-    /// Which processes make it up.
-    pub fn topology(&self) -> Topology {
-        self.topology
-    }
-
     /// Where everything of it lies.
     pub fn root(&self) -> &Path {
         self.root.path()
@@ -225,10 +221,9 @@ impl Farm {
         }
     }
 
-    /// The processes, started where they do not run.
-    fn running(&self) -> Running<'_> {
+    /// A program in the network of processes, which are started where they do not run.
+    fn client_of_processes(&self, program: &Path) -> Command {
         let mut inner = self.lock();
-        let registry = env::var("FARM_REGISTRY").ok().and_then(|address| address.trim().parse().ok());
         if inner.processes.is_none() {
             let settings = Settings {
                 binary: binary(),
@@ -236,7 +231,7 @@ impl Farm {
                 configuration: self.configuration_text(),
             };
             let mut processes = Processes::start(settings).expect("a farm of four processes");
-            for service in inner.services.iter().copied().chain(registry) {
+            for service in inner.services.iter().copied().chain(registry()) {
                 processes.reach(service).expect("a listener in a namespace");
             }
             inner.processes = Some(processes);
@@ -245,7 +240,7 @@ impl Farm {
         if processes.pids().is_empty() {
             processes.start_servers().expect("the servers start again");
         }
-        Running(inner)
+        processes.client(program)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -290,17 +285,6 @@ impl Farm {
             stdin: None,
             output,
         }
-    }
-}
-
-/// Access to processes that run.
-struct Running<'a>(MutexGuard<'a, Inner>);
-
-impl std::ops::Deref for Running<'_> {
-    type Target = Processes;
-
-    fn deref(&self) -> &Processes {
-        self.0.processes.as_ref().expect("whoever made this has started them")
     }
 }
 
@@ -472,7 +456,7 @@ pub fn count_lines(log: &str, words: &[&str]) -> usize {
 }
 
 /// Everything below a directory, for asking whether something was written anywhere.
-pub fn all_files(directory: &Path) -> Vec<PathBuf> {
+fn all_files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut pending = vec![directory.to_owned()];
     while let Some(next) = pending.pop() {

@@ -1,6 +1,6 @@
 //! Runs the project's own conformance cases, `tests/cases/*`, with the real binary.
 //!
-//! Arguments are texts that a case's name must contain. Jobs run in parallel, each with a state directory of its own.
+//! Arguments are texts that a case's name must contain. Jobs run in parallel, each with a farm of its own.
 
 #![expect(clippy::print_stdout, reason = "this is a test harness of its own, and its report is its output")]
 

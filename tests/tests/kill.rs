@@ -9,14 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use farm_tests::context::Context;
-use farm_tests::farm::{Build, Farm, Outcome, Started};
+use farm_tests::farm::{Build, Farm, Outcome, Started, registry};
 use farm_tests::topology::forward::Forwarder;
-use farm_tests::topology::network::Network;
+use farm_tests::topology::network::{Network, enter};
 use farm_tests::topology::{Topology, leftovers};
 use rustix::process::Signal;
 
@@ -73,8 +72,7 @@ struct Trial {
 impl Trial {
     fn new() -> Self {
         let network = Network::of(1).unwrap();
-        let registry = std::env::var("FARM_REGISTRY").ok().map(|address| address.trim().parse().unwrap());
-        let registry = registry.map(|address| Forwarder::start(network.node(0), address).unwrap());
+        let registry = registry().map(|address| Forwarder::start(network.node(0), address).unwrap());
         let context = Context::new(DOCKERFILE).file("f", "from the context\n");
         let farm = Farm::of(Topology::Daemon).in_network(&network.node(0).path());
         Self { farm, context, _registry: registry, network }
@@ -207,9 +205,7 @@ impl Trial {
     }
 
     fn inside(&self, words: &[&str]) -> String {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.network.node(0).path().display())).args(words);
-        let output = command.output().unwrap();
+        let output = enter(&self.network.node(0).path()).args(words).output().unwrap();
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }

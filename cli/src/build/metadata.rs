@@ -1,8 +1,10 @@
 //! `--metadata-file`: what scripts want to know of an image, under the keys that `docker buildx` uses.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use farm_model::{BuildId, OciDigest, Reference};
+use farm_oci::export::AtomicFile;
 use farm_proto::transfer::ExportedImage;
 use serde_json::{Map, Value};
 
@@ -21,15 +23,9 @@ pub(super) fn write(
     let mut text = serde_json::to_string_pretty(&document(build, id, image, names))
         .map_err(|error| failed(error.into()))?;
     text.push('\n');
-    let mut making = path.as_os_str().to_owned();
-    making.push(format!(".{}.partial", std::process::id()));
-    let making = std::path::PathBuf::from(making);
-    let written = std::fs::write(&making, text).and_then(|()| std::fs::rename(&making, path));
-    written.map_err(|error| {
-        // What cannot be written can often not be removed either.
-        let _left = std::fs::remove_file(&making);
-        failed(error)
-    })
+    let mut file = AtomicFile::create(path)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    Ok(file.commit()?)
 }
 
 fn document(

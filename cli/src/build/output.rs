@@ -226,14 +226,15 @@ fn reference(text: &str) -> Result<Reference, String> {
 
 /// Refuses a level that the compressor does not have.
 pub(crate) fn check_level(compression: Compression, level: Option<u8>) -> Result<(), String> {
-    let (name, highest) = match compression {
+    let (name, known) = match compression {
         Compression::Uncompressed if level.is_some() => {
             return Err("what is not compressed has no `compression-level`".to_owned());
         }
         Compression::Uncompressed => return Ok(()),
-        Compression::Gzip => ("gzip", 9),
-        Compression::Zstd => ("zstd", 22),
+        Compression::Gzip => ("gzip", farm_oci::image::Compression::Gzip),
+        Compression::Zstd => ("zstd", farm_oci::image::Compression::Zstd),
     };
+    let highest = known.highest_level();
     match level {
         Some(level) if level > highest => {
             Err(format!("`compression-level={level}`: {name} has levels from 0 to {highest}"))

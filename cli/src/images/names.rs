@@ -1,12 +1,11 @@
 //! `farm tag` and `farm rmi`.
 
-use farm_model::Reference;
 use farm_proto::client::{Reply, Request};
 
 use crate::builds::ask;
 use crate::connection::{self, Options};
 use crate::failure::Failure;
-use crate::show;
+use crate::{show, transfer};
 
 /// Arguments of `farm tag`.
 #[derive(Debug, clap::Args)]
@@ -36,11 +35,7 @@ pub(crate) struct RemoveArguments {
 
 /// Gives an image another name.
 pub(crate) fn tag(arguments: &TagArguments) -> Result<(), Failure> {
-    let name: Reference =
-        arguments.name.parse().map_err(|error| Failure::usage(format!("`{}`: {error}", arguments.name)))?;
-    if name.digest.is_some() {
-        return Err(Failure::usage(format!("`{}`: a name cannot carry a digest", arguments.name)));
-    }
+    let name = transfer::name(&arguments.name)?;
     crate::block_on(async {
         let client = connection::connect(&arguments.connection).await?;
         let Reply::Done = ask(&client, Request::Tag { image: arguments.image.clone(), name }).await? else {

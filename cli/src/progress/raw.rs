@@ -4,10 +4,9 @@
 //! ours that have no place there: `farm` with the event's name.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use farm_model::event::{Ending, PlannedStep, Stream};
-use farm_model::{BuildEvent, Recorded, StepId};
+use farm_model::{BuildEvent, OciDigest, Recorded, StepId};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -162,11 +161,7 @@ fn one(kind: &str, value: &Value) -> String {
 }
 
 fn digest(text: &str) -> String {
-    let mut out = "sha256:".to_owned();
-    for byte in Sha256::digest(text.as_bytes()) {
-        let _infallible = write!(out, "{byte:02x}");
-    }
-    out
+    OciDigest(Sha256::digest(text.as_bytes()).into()).to_string()
 }
 
 fn base64(bytes: &[u8]) -> String {

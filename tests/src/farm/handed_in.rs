@@ -1,7 +1,8 @@
-//! What the environment hands to the tests: the binary and the base images.
+//! What the environment hands to the tests: the binary, the base images and the registry.
 
 use std::env;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::filesystem::Filesystem;
@@ -22,6 +23,12 @@ pub fn base_layout(name: &str) -> PathBuf {
         panic!("FARM_BASES is not set: the end-to-end tests need the base images and the registry that `scripts/test` prepares")
     });
     Path::new(&bases).join(name)
+}
+
+/// Where the registry of the base images listens.
+pub fn registry() -> Option<SocketAddr> {
+    let address = env::var("FARM_REGISTRY").ok()?;
+    Some(address.trim().parse().expect("FARM_REGISTRY is an address with a port"))
 }
 
 /// The root file system of a base image; none is the empty one.

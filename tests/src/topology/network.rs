@@ -13,7 +13,7 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -55,6 +55,11 @@ impl Network {
         Ok(Self { nodes, _hub: hub })
     }
 
+    /// All of the namespaces, in the order of their numbers.
+    pub fn nodes(&self) -> &[Namespace] {
+        &self.nodes
+    }
+
     /// One of the namespaces.
     pub fn node(&self, number: u8) -> &Namespace {
         &self.nodes[usize::from(number)]
@@ -65,6 +70,13 @@ impl Network {
         let [a, b, c] = SUBNET;
         Ipv4Addr::new(a, b, c, FIRST_HOST + number)
     }
+}
+
+/// What runs the program that follows in the network namespace that a file stands for; the program takes its place.
+pub fn enter(namespace: &Path) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net={}", namespace.display())).arg("--");
+    command
 }
 
 /// One network namespace.
@@ -101,8 +113,7 @@ impl Namespace {
     /// Runs `ip` with these lines inside.
     fn ip(&self, lines: &str) -> Result<(), String> {
         let failed = |error: std::io::Error| format!("cannot run `ip`: {error}");
-        let mut child = Command::new("nsenter")
-            .arg(format!("--net={}", self.path().display()))
+        let mut child = enter(&self.path())
             .args(["ip", "-batch", "-"])
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 
 use super::Directories;
 use super::forward::Forwarder;
-use super::network::{Namespace, Network};
+use super::network::{Network, enter};
 use super::server::Server;
 
 /// Everyone's number in the network, in this order.
@@ -71,14 +71,10 @@ impl Processes {
     pub fn start_servers(&mut self) -> Result<(), String> {
         let mut coordinator = self.command(COORDINATOR);
         coordinator.args(["coordinator", "--listen", &address().to_string()]);
-        let mut workers = Vec::new();
         self.spawn(COORDINATOR, coordinator)?;
         for worker in WORKERS {
             let mut command = self.command(worker);
             command.args(["worker", "--coordinator", &address().to_string()]);
-            workers.push((worker, command));
-        }
-        for (worker, command) in workers {
             self.spawn(worker, command)?;
         }
         for server in &mut self.servers {
@@ -89,16 +85,15 @@ impl Processes {
 
     /// Makes a service on our loopback reachable for everyone under the same address.
     pub fn reach(&mut self, service: SocketAddr) -> Result<(), String> {
-        for number in 0..NAMES.len() {
-            let number = u8::try_from(number).map_err(|error| error.to_string())?;
-            self.forwarders.push(Forwarder::start(self.network.node(number), service)?);
+        for node in self.network.nodes() {
+            self.forwarders.push(Forwarder::start(node, service)?);
         }
         Ok(())
     }
 
     /// What runs a program in the client's network, with the client's environment.
     pub fn client(&self, program: &Path) -> Command {
-        let mut command = enter(self.network.node(CLIENT));
+        let mut command = enter(&self.network.node(CLIENT).path());
         command.arg(program);
         let own = directories(&self.settings.root, CLIENT);
         command.envs(own.variables());
@@ -129,7 +124,7 @@ impl Processes {
 
     fn command(&self, number: u8) -> Command {
         let own = directories(&self.settings.root, number);
-        let mut command = enter(self.network.node(number));
+        let mut command = enter(&self.network.node(number).path());
         command.args(["unshare", "--mount", "--propagation", "private", "--", "sh", "-euc", HIDE, "hide"]);
         command.arg(std::env::temp_dir()).arg(own.root());
         // A server dies with the thread that started it, should a test be killed.
@@ -157,13 +152,6 @@ fn directories(root: &Path, number: u8) -> Directories {
 
 fn address() -> SocketAddr {
     (Network::address(COORDINATOR), PORT).into()
-}
-
-/// What runs the program that follows in a network; it takes the place of this one.
-fn enter(namespace: &Namespace) -> Command {
-    let mut command = Command::new("nsenter");
-    command.arg(format!("--net={}", namespace.path().display())).arg("--");
-    command
 }
 
 fn mint(root: &Path) -> Result<(), String> {

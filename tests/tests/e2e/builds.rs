@@ -23,6 +23,12 @@ fn listed(farm: &Farm, build: &str) -> Value {
     found.unwrap_or_else(|| panic!("{build} is not in {builds:?}")).clone()
 }
 
+/// The build that was asked for last.
+fn last(farm: &Farm) -> String {
+    let builds = farm.command(&["builds", "list", "--json"]).run().json_lines();
+    builds[0]["build"].as_str().unwrap().to_owned()
+}
+
 /// Waits until nobody can still change what is known of a build.
 fn wait_until_ended(farm: &Farm, build: &str) -> String {
     wait_for(
@@ -75,8 +81,7 @@ fn a_build_that_is_cancelled_ends_for_everybody_who_waits() {
     let (farm, context) = (Farm::new(), waiting("4712.2"));
     let first = farm.build(context.path()).start();
     let traces = Traces::of(&farm, "4712.2");
-    let build = farm.command(&["builds", "list", "--json"]).run().json_lines()[0]["build"].clone();
-    let build = build.as_str().unwrap();
+    let build = &last(&farm);
     let second = farm.command(&["builds", "attach", build]).start();
     let _cancelled = farm.command(&["builds", "cancel", build]).run().expect(0);
     for outcome in [first.finish(), second.finish()] {
@@ -92,8 +97,7 @@ fn whoever_leaves_takes_nothing_from_those_who_stay() {
     let path = context.path().to_str().unwrap();
     let first = farm.command(&["build", "--progress", "plain", path]).start();
     wait_for_step("4712.3");
-    let build = farm.command(&["builds", "list", "--json"]).run().json_lines()[0]["build"].clone();
-    let build = build.as_str().unwrap();
+    let build = &last(&farm);
     let stays = farm.command(&["builds", "attach", build, "--progress", "rawjson"]).start();
     let leaves = farm.command(&["builds", "attach", build]).start();
     // All three wait for it once they have said something.
@@ -115,11 +119,11 @@ fn a_client_that_dies_leaves_nothing_running_for_ever() {
     let (farm, context) = (Farm::new(), waiting("4712.4"));
     let child = farm.build(context.path()).start();
     let traces = Traces::of(&farm, "4712.4");
-    let build = farm.command(&["builds", "list", "--json"]).run().json_lines()[0]["build"].clone();
+    let build = last(&farm);
     child.signal(Signal::KILL);
     assert_eq!(child.finish().status, None);
     traces.assert_step_gone();
-    let state = wait_until_ended(&farm, build.as_str().unwrap());
+    let state = wait_until_ended(&farm, &build);
     assert!(["interrupted", "cancelled"].contains(&state.as_str()), "{state}");
 }
 

@@ -4,7 +4,7 @@ use farm_tests::context::Context;
 use farm_tests::farm::Farm;
 use rustix::process::Signal;
 
-use crate::traces::{Traces, wait_for_step};
+use crate::traces::Traces;
 
 fn farm() -> Farm {
     let farm = Farm::new();
@@ -58,7 +58,6 @@ fn what_it_writes_is_thrown_away() {
 fn ctrl_c_ends_it() {
     let farm = farm();
     let running = farm.command(&["run", "tool:1", "sleep 4714.1; true"]).start();
-    wait_for_step("4714.1");
     let traces = Traces::of(&farm, "4714.1");
     running.signal(Signal::INT);
     assert_eq!(running.finish().status, Some(130));

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use farm_tests::farm::Farm;
 use farm_tests::topology::leftovers;
+use farm_tests::topology::network::enter;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -162,8 +162,7 @@ pub(crate) fn release(mark: &str) {
 
 /// Number, name and the other end's number of the interfaces of a namespace.
 fn interfaces(namespace: &File) -> Vec<(u32, String, Option<u32>)> {
-    let enter = format!("--net={}", descriptor(namespace).display());
-    let output = Command::new("nsenter").arg(enter).args(["ip", "-o", "link"]).output();
+    let output = enter(&descriptor(namespace)).args(["ip", "-o", "link"]).output();
     let output = output.expect("`ip` can be run");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let interface = |line: &str| {

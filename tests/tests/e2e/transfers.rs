@@ -33,8 +33,8 @@ impl Registry {
             .expect("`docker-registry` is installed");
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let address = lines.find_map(|line| {
-            let (_, rest) =
-                line.unwrap().split_once("listening on ").map(|(a, b)| (a.len(), b.to_owned()))?;
+            let line = line.unwrap();
+            let (_, rest) = line.split_once("listening on ")?;
             let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':');
             Some(rest[..end.unwrap_or(rest.len())].to_owned())
         });

@@ -92,8 +92,12 @@ impl<'a> Archive<'a> {
                     let blob = archive.blob(&path, size, &mut tar)?;
                     archive.blobs.insert(path, blob);
                 }
-                (Kind::Symlink | Kind::HardLink, _) => {
+                (Kind::Symlink, _) => {
                     archive.links.insert(path.clone(), beside(&path, &entry.link));
+                }
+                // The target of a hard link is a path in the archive, wherever the link is.
+                (Kind::HardLink, _) => {
+                    archive.links.insert(path, clean(&entry.link));
                 }
             }
         }
@@ -234,7 +238,7 @@ fn document(reader: &mut impl Read, size: u64) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// Where a link at `path` leads.
+/// Where a symbolic link at `path` leads.
 fn beside(path: &[u8], target: &[u8]) -> Vec<u8> {
     let directory = path.rsplitn(2, |byte| *byte == b'/').nth(1).unwrap_or_default();
     clean(&[directory, b"/", target].concat())

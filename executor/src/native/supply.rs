@@ -79,6 +79,9 @@ impl Supply {
             state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         };
         state.waiting -= 1;
+        // A call that failed once and was served in the end leaves a failure that is nobody's.
+        let waiting = state.waiting;
+        state.failures.truncate(waiting);
         self.shared.changed.notify_all();
         taken
     }

@@ -153,6 +153,13 @@ fn archives_are_loaded_as_the_same_image() {
     let mut cut = fs::read(&docker).unwrap();
     cut.truncate(3000);
     assert!(load_archive(&cut[..], &Scene::new().store).is_err());
+    let config = r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
+    let linked = Tar::default()
+        .file("a/config.json", config)
+        .link("b/config.json", "a/config.json")
+        .file("manifest.json", r#"[{"Config":"b/config.json","Layers":[]}]"#)
+        .done();
+    assert_eq!(load_archive(&linked[..], &scene.store).unwrap()[0].resolved.raw_config, config.as_bytes());
     let foreign = Tar::default().file("manifest.json", r#"[{"Config":"../../x","Layers":[]}]"#).done();
     let error = load_archive(&foreign[..], &scene.store).unwrap_err();
     assert!(error.to_string().contains("it has no `x`"), "{error}");

@@ -1,9 +1,10 @@
 //! What a terminal shows of builds: `state` is a fold over events and knows no terminal, `view` are pure functions of
-//! borrowed state, size and time, and `inline` puts frames below the text that scrolls by.
+//! borrowed state, size and time, `inline` puts frames below the text that scrolls by, and `export` takes them elsewhere.
 //!
 //! Nothing here opens a terminal, reads a clock or the environment; bytes come out, and whoever called writes them.
 
 pub mod app;
+pub mod export;
 pub mod inline;
 pub mod state;
 pub mod view;

@@ -1,11 +1,21 @@
 //! What a screen of the console is: it draws itself from borrowed state, and takes commands.
 
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
 use farm_model::{BuildId, StepId, WorkerId};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::effect::Effect;
-use crate::state::Farm;
+use super::action::Action;
+use super::effect::{Answer, Effect, Order};
+use super::estimate::Estimates;
+use super::filter::Filter;
+use super::place::{Place, View};
+use crate::state::{Farm, Log};
+use crate::view::glyphs::Glyphs;
+use crate::view::table::{Column, TableState};
+use crate::view::theme::Theme;
 
 /// What every screen may look at while it draws or decides.
 #[derive(Clone, Copy, Debug)]
@@ -14,10 +24,63 @@ pub struct Context<'a> {
     pub farm: &'a Farm,
     /// Nanoseconds since the Unix epoch: the clock, or the point of a recording that is played.
     pub now: i64,
+    /// Colours.
+    pub theme: &'a Theme,
+    /// Signs.
+    pub glyphs: &'a Glyphs,
+    /// The logs of the builds that are followed.
+    pub logs: &'a BTreeMap<BuildId, Log>,
+    /// How long builds still take.
+    pub estimates: &'a Estimates,
+    /// What the person may do.
+    pub access: &'a Access,
+}
+
+/// What the person at the console may do.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Access {
+    /// Everything.
+    #[default]
+    Full,
+    /// Look.
+    ReadOnly {
+        /// Why no more, in words: a lower-case fragment.
+        reason: String,
+    },
+}
+
+/// What is selected.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Subject {
+    /// A build.
+    pub build: Option<BuildId>,
+    /// A step of it.
+    pub step: Option<StepId>,
+    /// A worker.
+    pub worker: Option<WorkerId>,
+    /// The name of an image.
+    pub image: Option<String>,
+    /// What to put into the clipboard.
+    pub text: String,
+}
+
+/// What a screen wants of the console.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wish {
+    /// Something done outside of the console.
+    Effect(Effect),
+    /// To go somewhere.
+    Go(Place),
+    /// To go back to where the person was.
+    Back,
+    /// An order carried out, after the person has confirmed it.
+    Confirm(Order),
+    /// A word to the person.
+    Say(String),
 }
 
 /// What a place on the screen stands for when it is clicked.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Target {
     /// A row of the list, by its position in what is shown.
     Row(usize),
@@ -29,8 +92,14 @@ pub enum Target {
     Step(BuildId, StepId),
     /// A worker.
     Worker(WorkerId),
-    /// A key of the hint bar.
-    Key(char),
+    /// Something that the screen understands itself: what, by its number.
+    Part(u32),
+    /// What a key of the hint bar does, or a choice of a dialog.
+    Act(Action),
+    /// A choice of a dialog.
+    Answer(bool),
+    /// An entry of a list that lies above the screen.
+    Choice(usize),
     /// A point between 0 and 1000 of the time line of a recording.
     Scrub(u16),
 }
@@ -55,13 +124,58 @@ impl Hits {
 }
 
 /// A screen: state of its own (what is selected, how it is sorted, where it is scrolled to), and pure drawing.
-pub trait Screen {
-    /// What a screen can be told beyond what moves a selection.
-    type Command;
+///
+/// The console takes care of everything that is the same on all screens: navigation, the filter's prompt, dialogs, deeds done
+/// to the [`Subject`]. A screen gets the actions that are left: movement, the table, and its own.
+pub trait Screen: Debug {
+    /// Which view it is.
+    fn view(&self) -> View;
+
+    /// The person comes to it.
+    fn open(&mut self, _place: &Place, _context: &Context<'_>) {}
+
+    /// Something else is to be shown; called when the filter has changed.
+    fn filter(&mut self, filter: &Filter, context: &Context<'_>);
+
+    /// Derives what is drawn: called before it is drawn when something has happened, some times a second at most, and after
+    /// every input.
+    fn prepare(&mut self, context: &Context<'_>);
 
     /// Draws it.
     fn draw(&self, context: &Context<'_>, area: Rect, buffer: &mut Buffer, hits: &mut Hits);
 
-    /// Does what a key or the palette asks for.
-    fn act(&mut self, command: Self::Command, context: &Context<'_>) -> Vec<Effect>;
+    /// A few words for the top of the screen: what is shown, and how much of it.
+    fn title(&self, context: &Context<'_>) -> String;
+
+    /// What is selected.
+    fn subject(&self, context: &Context<'_>) -> Subject;
+
+    /// Does what a key, the mouse wheel or the palette asks for.
+    fn act(&mut self, action: Action, context: &Context<'_>) -> Vec<Wish>;
+
+    /// A place on it was clicked; `again` when it was selected already. Heads of columns come as an action.
+    fn click(&mut self, target: &Target, again: bool, context: &Context<'_>) -> Vec<Wish>;
+
+    /// The console was told something.
+    fn answer(&mut self, _answer: &Answer, _context: &Context<'_>) -> Vec<Wish> {
+        Vec::new()
+    }
+
+    /// The columns of its table, and which of them are shown.
+    fn columns(&self) -> Option<(&'static [Column], &TableState)> {
+        None
+    }
+
+    /// The build whose log it shows.
+    fn follows(&self) -> Option<BuildId> {
+        None
+    }
+
+    /// What of it is remembered until the next time, in one line; empty for nothing.
+    fn setting(&self) -> String {
+        String::new()
+    }
+
+    /// Takes what [`Screen::setting`] gave; what is not understood is passed over.
+    fn restore(&mut self, _setting: &str) {}
 }

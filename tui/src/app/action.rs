@@ -152,6 +152,10 @@ pub enum Logging {
     Timestamps,
     /// All steps, or the one of the line.
     Merge,
+    /// Only what the filter finds, or all lines with what it finds marked.
+    Only,
+    /// Begin to select lines, or select none.
+    Select,
     /// The next line that was found.
     NextMatch,
     /// The previous line that was found.

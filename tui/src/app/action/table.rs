@@ -316,6 +316,22 @@ pub const COMMANDS: &[Command] = &[
         "all",
     ),
     command(
+        Action::Log(Logging::Only),
+        "only-matches",
+        &["&"],
+        Scope::In(&[View::Log]),
+        "show only the lines that the filter finds, or mark them among all",
+        "",
+    ),
+    command(
+        Action::Log(Logging::Select),
+        "select",
+        &["v"],
+        Scope::In(&[View::Log]),
+        "begin to select lines, or select none; `y` copies them",
+        "",
+    ),
+    command(
         Action::Log(Logging::NextMatch),
         "next-match",
         &["n"],

@@ -175,6 +175,7 @@ impl<F: FnMut(u64, Recorded)> Follower<F> {
             | Reply::Moved(_)
             | Reply::Pushed(_)
             | Reply::Loaded(_)
+            | Reply::Farm(_)
             | Reply::Done => Err(Error::WrongReply),
         }
     }

@@ -13,6 +13,7 @@ pub mod error;
 pub mod output;
 pub mod session;
 pub mod stdin;
+pub mod watch;
 
 pub use build::{attach, build};
 pub use connection::{Client, Replies};
@@ -21,3 +22,4 @@ pub use dockerfile::DockerfileText;
 pub use error::Error;
 pub use output::Destination;
 pub use session::{Answers, Exported, SecretSource};
+pub use watch::{Heard, watch};

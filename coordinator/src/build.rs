@@ -16,6 +16,7 @@ pub(crate) use run::run;
 use crate::Error;
 use crate::base::Bases;
 use crate::builds::Builds;
+use crate::disk::Samples;
 use crate::dispatch::Dispatch;
 use crate::key::ValueKey;
 use crate::stage::Memo;
@@ -55,6 +56,7 @@ pub(crate) struct Farm {
     pub(crate) bases: Bases,
     pub(crate) values: ValueKey,
     pub(crate) options: Options,
+    pub(crate) samples: Samples,
     /// Nanoseconds since the Unix epoch.
     pub(crate) started: i64,
 }
@@ -81,6 +83,7 @@ impl Farm {
             bases: Bases::default(),
             values,
             options,
+            samples: Samples::default(),
             started,
         })
     }

@@ -3,6 +3,7 @@
 //! Invariants: a build is in the registry from before its first event is kept until after its last one is; its id names one
 //! log for ever, to which a resumption is appended; a build that is not in the registry and has no end is interrupted.
 
+mod audience;
 mod drive;
 mod history;
 mod log;
@@ -20,6 +21,7 @@ use farm_store::Store;
 use farm_transport::Connection;
 use tokio::sync::watch;
 
+pub(crate) use audience::{Audience, Grown, Seat};
 pub(crate) use drive::drive;
 pub(crate) use history::History;
 pub(crate) use log::{Log, Numbered};
@@ -37,6 +39,7 @@ pub(crate) struct Builds {
     registry: Mutex<Registry>,
     /// Held while a build is admitted: an id is not begun twice.
     admitting: tokio::sync::Mutex<()>,
+    audience: Arc<Audience>,
 }
 
 #[derive(Debug)]
@@ -94,12 +97,18 @@ impl Builds {
             keep,
             registry: Mutex::new(registry),
             admitting: tokio::sync::Mutex::default(),
+            audience: Arc::new(Audience::new()),
         }
     }
 
     /// The logs of builds that ended.
     pub(crate) fn history(&self) -> &History {
         &self.history
+    }
+
+    /// Those who watch the farm.
+    pub(crate) fn audience(&self) -> &Arc<Audience> {
+        &self.audience
     }
 
     /// Takes a request in, and the one who makes it as one who wants the build.
@@ -133,7 +142,7 @@ impl Builds {
         let (log, first) = match past {
             None => {
                 let event = BuildEvent::Requested(requested(request, &owner));
-                (Log::new(self.history.clone(), build), event)
+                (Log::new(self.history.clone(), Arc::clone(&self.audience), build), event)
             }
             Some(past) if past.fold.is_over() && past.fold.summary().state != BuildState::Interrupted => {
                 return Ok(Admission::Over);
@@ -141,7 +150,11 @@ impl Builds {
             Some(past) => {
                 let time = now();
                 let offset = time.saturating_sub(past.fold.summary().started).max(0).cast_unsigned() / 1000;
-                (Log::after(self.history.clone(), build, past, offset), BuildEvent::Resumed { time })
+                let audience = Arc::clone(&self.audience);
+                (
+                    Log::after(self.history.clone(), audience, build, past, offset),
+                    BuildEvent::Resumed { time },
+                )
             }
         };
         let running = Arc::new(Running {
@@ -161,6 +174,11 @@ impl Builds {
         Ok(Admission::New(running))
     }
 
+    /// Every build that runs.
+    pub(crate) fn all_running(&self) -> Vec<Arc<Running>> {
+        self.registry().running.values().cloned().collect()
+    }
+
     /// A build that runs.
     pub(crate) fn running(&self, build: BuildId) -> Option<Arc<Running>> {
         self.registry().running.get(&build).cloned()
@@ -174,11 +192,10 @@ impl Builds {
     /// The builds, the newest first; all of them when `limit` is 0.
     pub(crate) async fn list(&self, limit: u32) -> Result<Vec<BuildSummary>, Error> {
         // Looked at before the history and after: a build may end or begin in between.
-        let running = || self.registry().running.values().cloned().collect::<Vec<_>>();
-        let before = running();
+        let before = self.all_running();
         let mut all: BTreeMap<BuildId, BuildSummary> =
             self.history.list().await?.into_iter().map(|summary| (summary.build, summary)).collect();
-        let running = before.into_iter().chain(running());
+        let running = before.into_iter().chain(self.all_running());
         all.extend(running.map(|running| (running.build, running.log.summary())));
         let mut all: Vec<_> = all.into_values().collect();
         all.sort_by_key(|summary| (std::cmp::Reverse(summary.started), summary.build));
@@ -213,10 +230,10 @@ impl Builds {
         let _alive = count.wait_for(|count| *count == 0).await;
     }
 
-    /// For how long nothing has run and nothing was asked; none while something is.
+    /// For how long nothing has run and nothing was asked; none while something is, or somebody watches.
     pub(crate) fn idle_for(&self) -> Option<Duration> {
         let registry = self.registry();
-        (registry.running.is_empty() && registry.requests == 0).then(|| registry.idle_since.elapsed())
+        (self.audience.count() == 0 && registry.running.is_empty() && registry.requests == 0).then(|| registry.idle_since.elapsed())
     }
 
     /// Keeps the farm from being idle as long as the guard lives.
@@ -243,8 +260,7 @@ impl Builds {
 
     /// Keeps what running builds have logged so far: their coordinator is about to end.
     pub(crate) async fn flush(&self) {
-        let running: Vec<_> = self.registry().running.values().cloned().collect();
-        for running in running {
+        for running in self.all_running() {
             if let Err(error) = running.log.flush().await {
                 tracing::warn!(build = %running.build, %error, "the end of a log is not kept");
             }

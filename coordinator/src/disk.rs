@@ -1,5 +1,7 @@
 //! `farm du` and `farm prune`: the store's own accounts, with what images, running builds and steps need.
 
+mod sample;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
@@ -14,6 +16,8 @@ use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
 
 use crate::build::{Farm, blocking};
 use crate::{Error, images};
+
+pub(crate) use sample::{Samples, sample_while_watched};
 
 /// What takes how much.
 pub(crate) async fn usage(farm: &Arc<Farm>) -> Result<Reply, Error> {

@@ -166,10 +166,11 @@ impl Dispatch {
         let waiter = Waiter { who, ticket, turn, work, task, agents, session, log: Arc::clone(&log), reply };
         self.tell(Request::Execute(Box::new(waiter)));
         let mut entries = log::Reader::new(log);
+        let mut told = Told::default();
         let ended = loop {
             tokio::select! {
                 biased;
-                entry = entries.next() => report(reporter, step, entry).await,
+                entry = entries.next() => told.report(reporter, step, entry).await,
                 ended = &mut ended => break ended,
             }
         };
@@ -177,7 +178,7 @@ impl Dispatch {
         // The dispatcher goes only when the whole coordinator does.
         let delivered = ended.map_err(|_| Error::Cancelled)?;
         while let Some(entry) = entries.try_next().await {
-            report(reporter, step, entry).await;
+            told.report(reporter, step, entry).await;
         }
         delivered
     }
@@ -259,17 +260,37 @@ impl Drop for Place<'_> {
     }
 }
 
-async fn report(reporter: &Reporter, step: StepId, entry: Entry) {
-    let event = match entry {
+/// What the log of a build was told of a step. Whoever takes part in a flight reads its log from the start, after their own.
+#[derive(Debug, Default)]
+struct Told {
+    expected: Option<u64>,
+}
+
+impl Told {
+    async fn report(&mut self, reporter: &Reporter, step: StepId, entry: Entry) {
+        if let Entry::Expected { micros } = &entry
+            && self.expected.replace(*micros).is_some()
+        {
+            return;
+        }
+        if let Some(event) = event(step, entry) {
+            reporter.send(event).await;
+        }
+    }
+}
+
+fn event(step: StepId, entry: Entry) -> Option<BuildEvent> {
+    Some(match entry {
         Entry::Queued => BuildEvent::Queued { step },
         Entry::Follow { build, .. } => BuildEvent::Shared { step, build },
-        Entry::GoOn { .. } => return,
+        Entry::GoOn { .. } => return None,
+        Entry::Expected { micros } => BuildEvent::Expected { step, micros },
+        Entry::Fetched { bytes, micros } => BuildEvent::Fetched { step, bytes, micros },
         Entry::Started { worker } => BuildEvent::Started { step, worker: Some(worker) },
         Entry::Logged { stream, bytes } => BuildEvent::Logged { step, stream, bytes },
         Entry::Warned { message } => BuildEvent::Warned { message },
         Entry::Retried { reason } => BuildEvent::Retried { step, reason },
-    };
-    reporter.send(event).await;
+    })
 }
 
 /// Every lease that is out: who holds it and which log its reports go to.

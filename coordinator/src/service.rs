@@ -9,6 +9,7 @@ mod status;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod viewing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use tokio::time::timeout;
 use crate::build::{Farm, Options};
 use crate::dispatch::Dispatch;
 use crate::service::tasks::Tasks;
-use crate::{Error, workers};
+use crate::{Error, disk, workers};
 
 /// How long a peer may take to show its certificate.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -52,6 +53,7 @@ impl Coordinator {
         let farm = Arc::new(Farm::new(store, dispatch, options)?);
         let tasks = Tasks::default();
         tasks.spawn(dispatcher.run());
+        tasks.spawn(disk::sample_while_watched(Arc::clone(&farm)));
         Ok(Self { service: Arc::new(Service { farm, tasks, stopped: watch::Sender::new(false) }) })
     }
 

@@ -5,6 +5,7 @@
 //! everybody may look.
 
 mod bytes;
+mod look;
 mod remote;
 mod session;
 
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use farm_exchange::Source;
+use farm_model::event::MachineLoad;
 use farm_model::{LayerDigest, LeaseId, Platform, Scope, StepDigest, WorkerId};
 use farm_proto::client::WorkerStatus;
 use farm_proto::{CoordinatorMessage, Peer};
@@ -21,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 pub(crate) use bytes::Replicator;
+pub(crate) use look::Look;
 pub(crate) use remote::serve;
 pub(crate) use session::local;
 
@@ -34,6 +37,10 @@ const MOST_PEERS: usize = 4;
 pub(crate) struct Workers {
     present: Mutex<BTreeMap<WorkerId, Present>>,
     sessions: AtomicU64,
+    /// Counts what those who watch would like to hear of.
+    revision: AtomicU64,
+    /// How often a worker went.
+    departures: AtomicU64,
     /// Tells of every change of who holds what.
     holdings: watch::Sender<u64>,
     /// Since when workers could come.
@@ -70,12 +77,18 @@ pub(crate) enum Place {
 struct Present {
     session: u64,
     slots: u32,
+    most: u32,
+    labels: Vec<String>,
     platform: Platform,
     address: Option<String>,
     connection: Option<Connection>,
     outbox: mpsc::Sender<CoordinatorMessage>,
     held: HashSet<LayerDigest>,
     state: State,
+    /// The revision in which it became what it is.
+    since: u64,
+    /// What its machine uses, and the revision in which it said so.
+    load: Option<(MachineLoad, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -90,6 +103,8 @@ impl Workers {
         Self {
             present: Mutex::default(),
             sessions: AtomicU64::default(),
+            revision: AtomicU64::default(),
+            departures: AtomicU64::default(),
             holdings,
             born: Instant::now(),
             here: AtomicBool::new(false),
@@ -108,11 +123,26 @@ impl Workers {
 
     /// Takes a worker in; its former self is let go.
     pub(crate) fn join(&self, worker: WorkerId, session: u64, hello: Hello) {
-        let Hello { slots, platform, address, connection, outbox, .. } = hello;
-        let held = HashSet::new();
-        let present =
-            Present { session, slots, platform, address, connection, outbox, held, state: State::Taking };
-        self.present().insert(worker, present);
+        let Hello { slots, most, platform, labels, address, connection, outbox, running: _ } = hello;
+        let (held, state) = (HashSet::new(), State::Taking);
+        let mut workers = self.present();
+        let since = self.revise();
+        let present = Present {
+            session,
+            slots,
+            most,
+            labels,
+            platform,
+            address,
+            connection,
+            outbox,
+            held,
+            state,
+            since,
+            load: None,
+        };
+        workers.insert(worker, present);
+        drop(workers);
         self.changed();
     }
 
@@ -122,6 +152,7 @@ impl Workers {
         let current = present.get(worker).is_some_and(|present| present.session == session);
         if current {
             present.remove(worker);
+            self.departures.fetch_add(1, Ordering::Relaxed);
         }
         drop(present);
         self.changed();
@@ -130,7 +161,10 @@ impl Workers {
 
     /// Lets a worker go whatever its session thinks; says whether there was one.
     pub(crate) fn dismiss(&self, worker: &WorkerId) -> bool {
-        let gone = self.present().remove(worker);
+        let mut present = self.present();
+        let gone = present.remove(worker);
+        self.departures.fetch_add(1, Ordering::Relaxed);
+        drop(present);
         self.changed();
         gone.is_some()
     }
@@ -149,6 +183,7 @@ impl Workers {
     pub(crate) fn drain(&self, worker: &WorkerId) {
         if let Some(present) = self.present().get_mut(worker) {
             present.state = State::Draining;
+            present.since = self.revise();
         }
     }
 
@@ -243,12 +278,19 @@ impl Workers {
             slots: present.slots,
             running: running(id),
             draining: present.state == State::Draining,
+            most: present.most,
+            labels: present.labels.clone(),
+            load: present.load.map(|(load, _)| load),
         };
         self.present().iter().map(status).collect()
     }
 
     fn present(&self) -> MutexGuard<'_, BTreeMap<WorkerId, Present>> {
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn revise(&self) -> u64 {
+        self.revision.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn changed(&self) {

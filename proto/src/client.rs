@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use farm_model::event::{Blame, Stream};
+use farm_model::event::{Blame, MachineLoad, Stream};
 use farm_model::op::{Network, Ulimit};
 use farm_model::{BuildId, Exit, Platform, Reference};
 use rkyv::{Archive, Deserialize, Serialize};
@@ -78,6 +78,9 @@ pub enum Request {
     Save(Box<SaveRequest>),
     /// Take the images of an archive, which follows as [`crate::session::OutputPart`]s. → [`Reply::Loaded`].
     Load,
+    /// Everything that is true of the farm, and what happens in it from now on. → [`Reply::Farm`]s without end. It changes
+    /// nothing and keeps no build alive.
+    Watch,
 }
 
 /// Whether a reader keeps a build alive.
@@ -286,6 +289,8 @@ pub enum Reply {
     Pushed(Box<PushedImage>),
     /// Names, or ids where there is none, of images that were in an archive.
     Loaded(Vec<String>),
+    /// The next events of the farm, each in its written encoding, `farm_model::event::encoding`.
+    Farm(Vec<Vec<u8>>),
 }
 
 /// Why a request is not met.
@@ -326,6 +331,8 @@ pub struct BuildSummary {
     pub done: u32,
     /// Unpacked bytes of the image, once there is one.
     pub image_bytes: Option<u64>,
+    /// Who asked, by the name in the certificate; empty for builds from before this was kept.
+    pub client: String,
 }
 
 /// How a build is.
@@ -375,4 +382,10 @@ pub struct WorkerStatus {
     pub running: u32,
     /// Whether it takes no more work.
     pub draining: bool,
+    /// Steps that may run at once at most, however little they use.
+    pub most: u32,
+    /// Its labels.
+    pub labels: Vec<String>,
+    /// What its machine uses, once it has said so.
+    pub load: Option<MachineLoad>,
 }

@@ -103,6 +103,20 @@ pub enum UsageKind {
     Metadata,
 }
 
+impl UsageKind {
+    /// What it is called in lists.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Images => "images",
+            Self::Cache => "cache",
+            Self::CacheMounts => "cache-mounts",
+            Self::Packed => "packed",
+            Self::BaseBlobs => "base-blobs",
+            Self::Metadata => "metadata",
+        }
+    }
+}
+
 /// One line of disk use.
 #[derive(Archive, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct UsageRow {

@@ -5,7 +5,7 @@
 )]
 
 pub use farm_model::event::Blame;
-use farm_model::event::Stream;
+use farm_model::event::{MachineLoad, Stream};
 use farm_model::result::LayerRef;
 use farm_model::{Exit, LayerDigest, LeaseId, Platform, Scope, StepDigest, Usage, WorkerId};
 use rkyv::{Archive, Deserialize, Serialize};
@@ -121,6 +121,17 @@ pub enum WorkerMessage {
         lease: LeaseId,
         /// How it ended.
         outcome: Outcome,
+    },
+    /// What its machine uses, from time to time.
+    Machine(MachineLoad),
+    /// Layers that a task needs were fetched from other machines.
+    Fetched {
+        /// The grant.
+        lease: LeaseId,
+        /// How many bytes.
+        bytes: u64,
+        /// How long it took.
+        micros: u64,
     },
 }
 

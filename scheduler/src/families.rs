@@ -56,6 +56,11 @@ impl Families {
         self.known.get(family).and_then(|memory| memory.ran.or(memory.settled)).unwrap_or(UNKNOWN)
     }
 
+    /// What steps of `family` took on workers; none when none has run there.
+    pub(crate) fn remembered(&self, family: &Family) -> Option<Millis> {
+        self.known.get(family)?.ran
+    }
+
     /// What a step is expected to take of which nothing is known.
     pub(crate) fn unknown() -> Millis {
         UNKNOWN
@@ -94,7 +99,7 @@ mod tests {
     #[test]
     fn the_average_follows_what_runs_take() {
         let mut families = Families::default();
-        assert_eq!(families.expected(&[1; 32]), UNKNOWN);
+        assert_eq!((families.expected(&[1; 32]), families.remembered(&[1; 32])), (UNKNOWN, None));
         families.ran([1; 32], Millis(4_000));
         assert_eq!(families.expected(&[1; 32]), Millis(4_000));
         families.ran([1; 32], Millis(8_000));
@@ -105,7 +110,7 @@ mod tests {
     fn a_hit_does_not_make_a_slow_step_look_fast() {
         let mut families = Families::default();
         families.settled([1; 32], Millis(0));
-        assert_eq!(families.expected(&[1; 32]), Millis(0));
+        assert_eq!((families.expected(&[1; 32]), families.remembered(&[1; 32])), (Millis(0), None));
         families.ran([1; 32], Millis(4_000));
         families.settled([1; 32], Millis(0));
         assert_eq!(families.expected(&[1; 32]), Millis(4_000));

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use farm_model::LayerDigest;
 
+const DAY: u64 = 24 * 3600;
+
 /// What takes disk.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Class {
@@ -42,27 +44,50 @@ pub struct Amount {
 
 /// Disk use by class.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Usage(BTreeMap<Class, Amount>);
+pub struct Usage {
+    classes: BTreeMap<Class, Amount>,
+    layers: Warmth,
+}
+
+/// Bytes of layers by when they were used last.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Warmth {
+    /// Within the last day.
+    pub hot: u64,
+    /// Before that.
+    pub cold: u64,
+}
 
 impl Usage {
     /// How much of `class` there is.
     pub fn of(&self, class: Class) -> Amount {
-        self.0.get(&class).copied().unwrap_or_default()
+        self.classes.get(&class).copied().unwrap_or_default()
     }
 
     /// Every class that there is something of.
     pub fn iter(&self) -> impl Iterator<Item = (Class, Amount)> {
-        self.0.iter().map(|(class, amount)| (*class, *amount))
+        self.classes.iter().map(|(class, amount)| (*class, *amount))
     }
 
     /// Bytes of all classes.
     pub fn bytes(&self) -> u64 {
-        self.0.values().map(|amount| amount.bytes).sum()
+        self.classes.values().map(|amount| amount.bytes).sum()
+    }
+
+    /// Bytes of layers by when they were used last.
+    pub fn layers(&self) -> Warmth {
+        self.layers
+    }
+
+    /// Counts the bytes of a layer that was used last so many seconds ago.
+    pub(crate) fn warm(&mut self, bytes: u64, seconds_ago: u64) {
+        let sum = if seconds_ago < DAY { &mut self.layers.hot } else { &mut self.layers.cold };
+        *sum += bytes;
     }
 
     /// Counts `count` things that can go, which together hold `bytes`.
     pub(crate) fn add_many(&mut self, class: Class, count: u64, bytes: u64) {
-        let amount = self.0.entry(class).or_default();
+        let amount = self.classes.entry(class).or_default();
         amount.count += count;
         amount.bytes += bytes;
         amount.reclaimable += bytes;
@@ -70,7 +95,7 @@ impl Usage {
 
     /// Counts one thing more.
     pub(crate) fn add(&mut self, class: Class, bytes: u64, reclaimable: u64) {
-        let amount = self.0.entry(class).or_default();
+        let amount = self.classes.entry(class).or_default();
         amount.count += 1;
         amount.bytes += bytes;
         amount.reclaimable += reclaimable;

@@ -28,6 +28,7 @@ mod holdings;
 mod identity;
 mod leases;
 mod listen;
+mod machine;
 mod mask;
 mod merged;
 mod mounts;

@@ -64,6 +64,7 @@ impl Worker {
         let leases = Arc::new(Leases::default());
         // A coordinator that is gone takes no reports; it closes `commands` too.
         let _gone = reports.send(self.options.hello(Vec::new())).await;
+        let mut pulse = Pulse::new(self.runner.store.root().to_owned());
         let stepper = Stepper {
             runner: self.runner,
             leases: Arc::clone(&leases),
@@ -71,7 +72,6 @@ impl Worker {
             supply: Supply::Shared,
         };
         let mut desk = Desk::new(stepper, self.options.most);
-        let mut pulse = Pulse::default();
         let beating = async {
             loop {
                 let beat = pulse.next(&leases).await;

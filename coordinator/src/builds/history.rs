@@ -16,7 +16,9 @@ use crate::builds::summary::Fold;
 /// How many events are read from the store at once.
 const CHUNK: usize = 1024;
 /// The layout of a summary's bytes.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The layout that did not say who asked.
+const WITHOUT_CLIENT: u8 = 1;
 
 /// The right to append to a log.
 pub(super) type Turn = tokio::sync::OwnedMutexGuard<()>;
@@ -74,6 +76,15 @@ impl History {
         let store = self.store.clone();
         let events = blocking(move || Ok(store.events(&build, from, CHUNK)?)).await?;
         Ok(log::handful(from, events.into_iter().map(|(_, event)| Arc::from(event))))
+    }
+
+    /// Events from the position `from` on that are no output of a step, and the position after everything that was looked
+    /// at: that is `from` at the end of the log.
+    pub(crate) async fn facts(&self, build: BuildId, from: u64) -> Result<(Vec<Numbered>, u64), Error> {
+        let mut events = self.read(build, from).await?;
+        let next = events.last().map_or(from, |(last, _)| last.saturating_add(1));
+        events.retain(|(_, event)| !encoding::is_logged(event));
+        Ok((events, next))
     }
 
     /// How many events the log of `build` has.
@@ -155,12 +166,14 @@ fn encode(summary: &BuildSummary) -> Vec<u8> {
     encoder.option(summary.image_bytes, |encoder, bytes| {
         encoder.u64(bytes);
     });
+    encoder.str(&summary.client);
     encoder.into_bytes()
 }
 
 fn decode(build: BuildId, bytes: &[u8]) -> Result<BuildSummary, Malformed> {
     let mut decoder = Decoder::new(bytes);
-    if decoder.u8()? != VERSION {
+    let version = decoder.u8()?;
+    if !matches!(version, VERSION | WITHOUT_CLIENT) {
         return Err(decoder.malformed("the version of the summary is not known here"));
     }
     let (started, micros) = (decoder.i64()?, decoder.u64()?);
@@ -177,6 +190,7 @@ fn decode(build: BuildId, bytes: &[u8]) -> Result<BuildSummary, Malformed> {
     let names = decoder.list(|decoder| Ok(decoder.str()?.to_owned()))?;
     let (steps, cached, done) = (decoder.u32()?, decoder.u32()?, decoder.u32()?);
     let image_bytes = decoder.option(Decoder::u64)?;
+    let client = if version == WITHOUT_CLIENT { String::new() } else { decoder.str()?.to_owned() };
     decoder.finish()?;
     Ok(BuildSummary {
         build,
@@ -191,6 +205,7 @@ fn decode(build: BuildId, bytes: &[u8]) -> Result<BuildSummary, Malformed> {
         cached,
         done,
         image_bytes,
+        client,
     })
 }
 
@@ -213,11 +228,17 @@ mod tests {
             cached: 1,
             done: 2,
             image_bytes: Some(4),
+            client: "ci".to_owned(),
         };
         let bytes = encode(&summary);
         assert_eq!(decode(summary.build, &bytes).unwrap(), summary);
         for cut in 0..bytes.len() {
             assert!(decode(summary.build, &bytes[..cut]).is_err());
         }
+        // What was kept before the client was part of it.
+        let mut old = bytes[..bytes.len() - "ci".len() - 8].to_vec();
+        old[0] = WITHOUT_CLIENT;
+        let read = decode(summary.build, &old).unwrap();
+        assert_eq!(read, BuildSummary { client: String::new(), ..summary });
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Invariants: sequence numbers have no gaps; a time is never less than the one before; what is stored is a prefix of what
 //! was appended; an event leaves memory only after it was stored.
+//!
+//! Whoever watches the farm reads what is no output of a step. Of that a log keeps more in memory than of the rest, so that
+//! a step that writes much costs a viewer nothing.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +16,7 @@ use farm_proto::client::BuildSummary;
 use tokio::sync::{Notify, watch};
 
 use crate::Error;
+use crate::builds::audience::{Audience, Told};
 use crate::builds::history::{History, Past};
 use crate::builds::summary::Fold;
 
@@ -20,6 +24,8 @@ use crate::builds::summary::Fold;
 const BATCH: Duration = Duration::from_millis(50);
 /// Bytes of events that are kept in memory for readers, beside those that are not stored yet.
 const TAIL: usize = 4 << 20;
+/// Bytes of events other than output that are kept in memory for those who watch.
+const FACTS: usize = 1 << 20;
 /// Bytes that may wait for the store; then those who append wait too.
 const BACKLOG: usize = 16 << 20;
 /// Bytes of events that a reader is given at once.
@@ -44,6 +50,8 @@ pub(crate) struct Log {
     /// Held while a batch is written, so that batches come in order.
     writing: Arc<tokio::sync::Mutex<()>>,
     wake: Notify,
+    audience: Arc<Audience>,
+    told: Told,
 }
 
 #[derive(Debug)]
@@ -55,6 +63,10 @@ struct State {
     bytes: usize,
     /// Of these, bytes of events that are not stored.
     waiting: usize,
+    /// Events that are no output, all of them from the position `facts_from` on.
+    facts: VecDeque<Numbered>,
+    facts_from: u64,
+    facts_bytes: usize,
     last_at: u64,
     fold: Fold,
 }
@@ -77,18 +89,27 @@ impl Length {
 
 impl Log {
     /// An empty log of a build that begins now.
-    pub(crate) fn new(history: History, build: BuildId) -> Self {
-        Self::after(history, build, Past { events: 0, last_at: 0, fold: Fold::new(build) }, 0)
+    pub(crate) fn new(history: History, audience: Arc<Audience>, build: BuildId) -> Self {
+        Self::after(history, audience, build, Past { events: 0, last_at: 0, fold: Fold::new(build) }, 0)
     }
 
     /// Goes on with a log that was interrupted; `offset` is the time since the build's start.
-    pub(crate) fn after(history: History, build: BuildId, past: Past, offset: u64) -> Self {
+    pub(crate) fn after(
+        history: History,
+        audience: Arc<Audience>,
+        build: BuildId,
+        past: Past,
+        offset: u64,
+    ) -> Self {
         let resumed_at = past.events;
         let state = State {
             first: past.events,
             events: VecDeque::new(),
             bytes: 0,
             waiting: 0,
+            facts: VecDeque::new(),
+            facts_from: past.events,
+            facts_bytes: 0,
             last_at: past.last_at,
             fold: past.fold,
         };
@@ -103,12 +124,19 @@ impl Log {
             stored: watch::Sender::new(resumed_at),
             writing: Arc::default(),
             wake: Notify::new(),
+            audience,
+            told: Told::default(),
         }
     }
 
     /// Whose log it is.
     pub(crate) fn build(&self) -> BuildId {
         self.build
+    }
+
+    /// How many events there are.
+    pub(crate) fn events(&self) -> u64 {
+        self.length.borrow().events
     }
 
     /// The position from which on the build was taken up again; 0 when it never was.
@@ -153,6 +181,7 @@ impl Log {
 
     fn push(&self, event: BuildEvent) -> usize {
         let is_over = matches!(event, BuildEvent::Ended(_));
+        let is_output = matches!(event, BuildEvent::Logged { .. });
         let mut state = self.state();
         if self.length.borrow().is_over {
             return 0;
@@ -163,11 +192,21 @@ impl Log {
         state.bytes += bytes.len();
         state.waiting += bytes.len();
         state.fold.add(&recorded);
+        if !is_output {
+            let sequence = state.first + state.events.len() as u64;
+            state.facts_bytes += bytes.len();
+            state.facts.push_back((sequence, Arc::clone(&bytes)));
+        }
         state.events.push_back(bytes);
         let events = state.first + state.events.len() as u64;
         // Under the lock, so that lengths are published in order.
         self.length.send_replace(Length { events, is_over });
-        state.waiting
+        let waiting = state.waiting;
+        drop(state);
+        if !is_output {
+            self.audience.grew(self.build, &self.told);
+        }
+        waiting
     }
 
     /// Keeps what is appended, a batch at a time. Returns only when the store fails.
@@ -216,6 +255,31 @@ impl Log {
         self.history.read(self.build, from).await
     }
 
+    /// Events from the position `from` on that are no output of a step, and the position after everything that was looked
+    /// at: that is `from` at the end of the log.
+    pub(crate) async fn facts(&self, from: u64) -> Result<(Vec<Numbered>, u64), Error> {
+        {
+            let state = self.state();
+            if from >= state.facts_from {
+                let skip = state.facts.partition_point(|(sequence, _)| *sequence < from);
+                let mut taken = 0;
+                let fits = |(_, event): &&Numbered| {
+                    let fits = taken < HANDFUL;
+                    taken += event.len();
+                    fits
+                };
+                let facts: Vec<Numbered> = state.facts.iter().skip(skip).take_while(fits).cloned().collect();
+                let next = match facts.last() {
+                    Some((last, _)) if skip + facts.len() < state.facts.len() => last + 1,
+                    Some(_) | None => state.first + state.events.len() as u64,
+                };
+                return Ok((facts, next.max(from)));
+            }
+        }
+        // What is no longer in memory is stored.
+        self.history.facts(self.build, from).await
+    }
+
     /// Waits until the log is longer than `from`, or over.
     pub(crate) async fn longer_than(&self, from: u64) -> Length {
         let mut length = self.length.subscribe();
@@ -249,6 +313,13 @@ impl State {
             let Some(event) = self.events.pop_front() else { return };
             self.bytes -= event.len();
             self.first += 1;
+        }
+        while self.facts_bytes > FACTS
+            && self.facts.front().is_some_and(|(sequence, _)| *sequence < stored)
+            && let Some((sequence, event)) = self.facts.pop_front()
+        {
+            self.facts_bytes -= event.len();
+            self.facts_from = sequence + 1;
         }
     }
 }

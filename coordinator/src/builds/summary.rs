@@ -12,8 +12,6 @@ pub(crate) struct Fold {
     summary: BuildSummary,
     cached: BTreeSet<StepId>,
     done: BTreeSet<StepId>,
-    /// Who asked for it.
-    client: String,
 }
 
 impl Fold {
@@ -32,8 +30,9 @@ impl Fold {
             cached: 0,
             done: 0,
             image_bytes: None,
+            client: String::new(),
         };
-        Self { summary, cached: BTreeSet::new(), done: BTreeSet::new(), client: String::new() }
+        Self { summary, cached: BTreeSet::new(), done: BTreeSet::new() }
     }
 
     /// What the events so far say.
@@ -46,7 +45,7 @@ impl Fold {
 
     /// Who asked for the build, by the name in the certificate.
     pub(crate) fn client(&self) -> &str {
-        &self.client
+        &self.summary.client
     }
 
     /// Whether the last event ended the build.
@@ -98,7 +97,7 @@ impl Fold {
         self.summary.context.clone_from(&requested.context);
         self.summary.target.clone_from(&requested.target);
         self.summary.names.clone_from(&requested.names);
-        self.client.clone_from(&requested.client);
+        self.summary.client.clone_from(&requested.client);
     }
 }
 

@@ -216,6 +216,7 @@ impl Dispatcher {
             let _gone = waiter.reply.send(Err(Error::NotPlanned(format!("build {build}"))));
             return;
         };
+        let usual = begun.families.get(&step).and_then(|family| self.scheduler.remembered(family));
         if let Some(ended) = self.strays.take(&begun.scope, waiter.work.key) {
             let (log, delivered) = (ended.log, Delivered { outcome: ended.outcome });
             waiter.log.push(Entry::GoOn { log: Arc::clone(&log) });
@@ -231,6 +232,9 @@ impl Dispatcher {
             .insert(number, Flight { log: Arc::clone(&log), waiting: vec![who], lease: None, failure: None });
         self.boarded.insert(who, number);
         self.waiters.insert(who, waiter);
+        if let Some(usual) = usual {
+            log.push(Entry::Expected { micros: usual.0.saturating_mul(1000) });
+        }
         self.tell(Event::StepReady { build, step, work });
         if self.flights.get(&number).is_some_and(|flight| flight.lease.is_none()) {
             log.push(Entry::Queued);
@@ -360,6 +364,8 @@ impl Dispatcher {
             WorkerMessage::Finished { lease, outcome } => self.finished(worker, lease, outcome),
             // The session has dealt with these.
             WorkerMessage::Hello { .. }
+            | WorkerMessage::Machine(_)
+            | WorkerMessage::Fetched { .. }
             | WorkerMessage::Started { .. }
             | WorkerMessage::Logged { .. }
             | WorkerMessage::Warned { .. }

@@ -37,6 +37,14 @@ pub(crate) enum Entry {
     GoOn {
         log: Arc<Log>,
     },
+    /// How long it usually takes, in microseconds.
+    Expected {
+        micros: u64,
+    },
+    Fetched {
+        bytes: u64,
+        micros: u64,
+    },
     Started {
         worker: WorkerId,
     },

@@ -9,7 +9,7 @@ use farm_transport::{Connection, Role, Sender, Stream};
 use tokio::time::timeout;
 
 use crate::builds::Stopped;
-use crate::service::{Service, follow, status};
+use crate::service::{Service, follow, status, viewing};
 use crate::{Error, diagnosis, disk, images, run_image, transfer};
 
 /// Requests of one connection that may be open at once.
@@ -54,6 +54,7 @@ pub(super) async fn answer(service: &Arc<Service>, connection: &Connection, mut 
                 let _gone = sender.send(&Reply::Refused(diagnosis::refusal(&error))).await;
             }
         }
+        Request::Watch => viewing::answer(service, connection, stream).await,
         request @ (Request::Push(_) | Request::Pull(_) | Request::Save(_) | Request::Load) => {
             let _busy = service.farm.builds.occupy();
             transfer::answer(&service.farm, request, stream).await;
@@ -84,7 +85,8 @@ fn is_looking(request: &Request) -> bool {
         | Request::Images
         | Request::Inspect { .. }
         | Request::DiskUsage
-        | Request::Status => true,
+        | Request::Status
+        | Request::Watch => true,
         Request::Build(_)
         | Request::Cancel { .. }
         | Request::Tag { .. }
@@ -122,6 +124,7 @@ async fn reply(service: &Service, request: Request) -> Result<Reply, Error> {
         | Request::Pull(_)
         | Request::Save(_)
         | Request::Load
+        | Request::Watch
         | Request::Stop(_) => Err(Error::NotAllowed("the request has no single reply".to_owned())),
     }
 }

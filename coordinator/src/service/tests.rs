@@ -1,6 +1,7 @@
 //! The coordinator as clients see it, over real connections.
 
 mod script;
+mod watching;
 
 use farm_model::event::Ending;
 use farm_model::{BuildEvent, BuildId};

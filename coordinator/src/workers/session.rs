@@ -133,6 +133,14 @@ impl Session {
                     self.keep_records(records).await?;
                 }
             }
+            WorkerMessage::Machine(load) => {
+                self.dispatch.workers().measured(&self.worker, self.number, load);
+            }
+            WorkerMessage::Fetched { lease, bytes, micros } => {
+                if let Some(log) = self.dispatch.log_of(&self.worker, lease) {
+                    log.push(LogEntry::Fetched { bytes, micros });
+                }
+            }
             WorkerMessage::Finished { lease, outcome } => {
                 // What a late report made is not even looked at; the scheduler still hears that the lease has ended.
                 let known = self.dispatch.log_of(&self.worker, lease).is_some();

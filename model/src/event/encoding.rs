@@ -24,6 +24,7 @@ use super::{
     Action, BuildEvent, Deed, Ending, Failure, FarmEvent, FarmRecorded, MachineLoad, PastBuild, PastOutcome,
     PlannedStep, Recorded, Requested, StageSize, StoreLoad, StoreRow, WorkerFacts,
 };
+use crate::BuildId;
 use crate::encoding::{Decoder, Encoder, Malformed};
 use parts::{Written, fields, tagged};
 
@@ -56,9 +57,24 @@ pub fn decode_farm(bytes: &[u8]) -> Result<FarmRecorded, Malformed> {
 
 /// Whether these bytes are the record of a line of a step's log, told without reading them whole.
 pub fn is_logged(bytes: &[u8]) -> bool {
-    /// A version byte and the time stand before the kind.
-    const KIND: usize = 1 + 8;
     bytes.first() == Some(&VERSION) && bytes.get(KIND) == Some(&LOGGED)
+}
+
+/// As [`is_logged`], of the end of a build.
+pub fn is_ended(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&VERSION) && bytes.get(KIND) == Some(&ENDED)
+}
+
+/// The record of a [`FarmEvent::Build`] around the record of its event, which is not read for that: whoever passes many
+/// on need not understand them. None for what is no record of this version.
+pub fn encode_build(time: i64, build: BuildId, sequence: u64, record: &[u8]) -> Option<Vec<u8>> {
+    let (&VERSION, event) = record.split_first()? else { return None };
+    let mut encoder = Encoder::new();
+    encoder.u8(VERSION).i64(time).u8(BUILD);
+    build.write(&mut encoder);
+    sequence.write(&mut encoder);
+    encoder.raw(event);
+    Some(encoder.into_bytes())
 }
 
 fn read_record<T: Written>(bytes: &[u8]) -> Result<T, Malformed> {
@@ -71,8 +87,14 @@ fn read_record<T: Written>(bytes: &[u8]) -> Result<T, Malformed> {
     Ok(record)
 }
 
+/// Where the kind of an event stands in its record: behind a version byte and the time.
+const KIND: usize = 1 + 8;
 /// The number of [`BuildEvent::Logged`].
 const LOGGED: u8 = 13;
+/// The number of [`BuildEvent::Ended`].
+const ENDED: u8 = 19;
+/// The number of [`FarmEvent::Build`].
+const BUILD: u8 = 3;
 
 tagged! {
     BuildEvent, "the kind of event is not known here";

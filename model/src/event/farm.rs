@@ -7,10 +7,11 @@
 use super::Recorded;
 use crate::{BuildId, StepId, WorkerId};
 
-/// A farm event with its time.
+/// A farm event with its time. Times of one stream never run backwards; when an event of a build happened is told by the
+/// time in that.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FarmRecorded {
-    /// Nanoseconds since the Unix epoch, by the coordinator's clock.
+    /// Nanoseconds since the Unix epoch at which it was said, by the coordinator's clock.
     pub time: i64,
     /// What happened.
     pub event: FarmEvent,
@@ -121,7 +122,9 @@ pub struct WorkerFacts {
 }
 
 /// What a machine uses. Rates are over the time since the sample before.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(
+    Clone, Copy, Debug, Default, Eq, PartialEq, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize,
+)]
 pub struct MachineLoad {
     /// Thousandths of one processor.
     pub cpu: u64,

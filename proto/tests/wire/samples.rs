@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use farm_model::event::{Blame, Stream};
+use farm_model::event::{Blame, MachineLoad, Stream};
 use farm_model::op::{Network, Sharing, Ulimit};
 use farm_model::result::LayerRef;
 use farm_model::{
@@ -23,6 +23,16 @@ use farm_proto::*;
 pub(crate) const LEASE: LeaseId = LeaseId { epoch: 3, counter: 4 };
 pub(crate) const SECRET: &[u8] = b"correct horse";
 const BUILD: BuildId = BuildId([1, 2, 3, 4, 5, 6, 7, 8]);
+const LOAD: MachineLoad = MachineLoad {
+    cpu: 1,
+    processors: 2,
+    memory: 3,
+    memory_total: 4,
+    received: 5,
+    sent: 6,
+    disk: 7,
+    disk_total: 8,
+};
 const BLOB: BlobDigest = BlobDigest { hash: [9; 32], size: 10 };
 
 fn text(text: &str) -> String {
@@ -123,6 +133,7 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Pull(Box::new(PullRequest { name: "a:1".parse().unwrap(), platform: platform() })),
         Request::Save(Box::new(SaveRequest { images: vec![text("a")], form: Form::OciArchive, packing })),
         Request::Load,
+        Request::Watch,
     ]
 }
 
@@ -166,12 +177,21 @@ fn summary(state: BuildState) -> BuildSummary {
         cached: 2,
         done: 1,
         image_bytes: Some(9),
+        client: text("ci"),
     }
 }
 
 pub(crate) fn replies() -> Vec<Reply> {
-    let worker =
-        WorkerStatus { worker: text("w1"), platform: platform(), slots: 1, running: 2, draining: true };
+    let worker = WorkerStatus {
+        worker: text("w1"),
+        platform: platform(),
+        slots: 1,
+        running: 2,
+        draining: true,
+        most: 3,
+        labels: vec![text("gpu")],
+        load: Some(LOAD),
+    };
     let status = Status {
         version: text("0.1.0"),
         pid: 1,
@@ -213,6 +233,7 @@ pub(crate) fn replies() -> Vec<Reply> {
             present: 5,
         })),
         Reply::Loaded(vec![text("a:1")]),
+        Reply::Farm(vec![vec![1, 2], vec![]]),
     ]
 }
 
@@ -341,6 +362,8 @@ pub(crate) fn reports() -> Vec<WorkerMessage> {
         WorkerMessage::Heartbeat { leases: vec![LEASE] },
         WorkerMessage::Load { leases: vec![(LEASE, 1500)] },
         WorkerMessage::Bandwidth { bytes_per_second: 1 << 30 },
+        WorkerMessage::Machine(LOAD),
+        WorkerMessage::Fetched { lease: LEASE, bytes: 1, micros: 2 },
         WorkerMessage::Started { lease: LEASE },
         WorkerMessage::Logged { lease: LEASE, stream: Stream::Stdout, bytes: b"hi\n".to_vec() },
         WorkerMessage::Warned { lease: LEASE, message: text("careful") },

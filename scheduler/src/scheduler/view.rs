@@ -100,4 +100,9 @@ impl Scheduler {
     pub fn expected(&self, family: &[u8; 32]) -> Millis {
         self.families.expected(family)
     }
+
+    /// What steps of `family` took on workers, on average; none when none has run there.
+    pub fn remembered(&self, family: &[u8; 32]) -> Option<Millis> {
+        self.families.remembered(family)
+    }
 }

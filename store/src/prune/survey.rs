@@ -15,7 +15,7 @@ use crate::prune::disk::{children, held};
 use crate::prune::marks::{Marks, Need};
 use crate::steps::{decode_layer, decode_result, read_witness};
 use crate::usage::{Class, Pins, Usage};
-use crate::uses::{layer_key, oci_key};
+use crate::uses::{layer_key, now_seconds, oci_key};
 use crate::work::{Thing, part};
 use crate::{Error, Store};
 
@@ -119,7 +119,9 @@ impl Survey {
 
     pub(super) fn usage(&self) -> Usage {
         let mut usage = Usage::default();
+        let now = now_seconds();
         for layer in &self.layers {
+            usage.warm(layer.bytes, now.saturating_sub(layer.last_use));
             match layer.standing {
                 Standing::Pinned => usage.add(Class::Images, layer.bytes, 0),
                 Standing::Busy => usage.add(Class::Cache, layer.bytes, 0),

@@ -46,7 +46,7 @@ impl Remote {
 
     /// Says everything that there is to say, in an order in which no heartbeat overtakes the end of a lease.
     async fn write(&mut self, sender: &mut Sender) -> farm_transport::Result<()> {
-        let mut pulse = Pulse::default();
+        let mut pulse = Pulse::new(self.store.root().to_owned());
         self.holdings.start_over();
         for (lease, outcome) in self.leases.unconfirmed() {
             self.send_finished(sender, &mut pulse, lease, &outcome).await?;

@@ -150,6 +150,7 @@ impl Replies {
             | Reply::Moved(_)
             | Reply::Pushed(_)
             | Reply::Loaded(_)
+            | Reply::Farm(_)
             | Reply::Done
             | Reply::Refused(_)) => panic!("{other:?}"),
         }

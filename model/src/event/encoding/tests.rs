@@ -201,9 +201,23 @@ fn a_hit_of_an_earlier_version_is_read() {
 fn lines_of_logs_are_told_without_reading_them() {
     for event in samples() {
         let is_one = matches!(event, BuildEvent::Logged { .. });
-        assert_eq!(is_logged(&encode(&Recorded { at: u64::MAX, event })), is_one);
+        let is_end = matches!(event, BuildEvent::Ended(_));
+        let record = encode(&Recorded { at: u64::MAX, event });
+        assert_eq!((is_logged(&record), is_ended(&record)), (is_one, is_end));
     }
     assert!(!is_logged(&[]));
+}
+
+#[test]
+fn a_record_is_wrapped_without_reading_it() {
+    for event in samples() {
+        let recorded = Recorded { at: 7, event };
+        let wrapped = encode_build(-5, BuildId([9; 8]), 3, &encode(&recorded)).unwrap();
+        let event = FarmEvent::Build { build: BuildId([9; 8]), sequence: 3, recorded };
+        assert_eq!(wrapped, encode_farm(&FarmRecorded { time: -5, event }));
+    }
+    assert_eq!(encode_build(0, BuildId([9; 8]), 0, &[]), None);
+    assert_eq!(encode_build(0, BuildId([9; 8]), 0, &[VERSION + 1, 0]), None);
 }
 
 /// One of every kind of farm event.

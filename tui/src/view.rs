@@ -1,6 +1,7 @@
 //! Widgets: values that borrow state and draw it into a buffer.
 
 pub mod glyphs;
+pub mod lanes;
 pub mod logs;
 mod progress;
 pub mod table;

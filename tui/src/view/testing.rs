@@ -19,10 +19,6 @@ use crate::state::{Farm, Log};
 
 /// When everything begins.
 pub(crate) const START: i64 = 1_795_286_400_000_000_000;
-/// A second, in nanoseconds.
-#[expect(dead_code, reason = "for screens that come")]
-pub(crate) const SECOND: i64 = 1_000_000_000;
-/// The build that there is.
 pub(crate) const BUILD: BuildId = BuildId([0xb1; 8]);
 
 /// Everything that a screen looks at.
@@ -101,7 +97,6 @@ impl World {
     }
 
     /// A worker is there.
-    #[expect(dead_code, reason = "for screens that come")]
     pub(crate) fn worker(&mut self, name: &str, slots: u32) -> WorkerId {
         let worker = WorkerId(name.to_owned());
         let facts = WorkerFacts {
@@ -117,7 +112,6 @@ impl World {
     }
 
     /// A worker uses such a part of what it has, in hundredths.
-    #[expect(dead_code, reason = "for screens that come")]
     pub(crate) fn load(&mut self, worker: &WorkerId, percent: u64) {
         let load = MachineLoad {
             cpu: percent * 80,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use farm_dockerfile::Diagnostic;
 use farm_model::event::Blame;
-use farm_model::{BuildId, ContextName, Exit, LayerDigest};
+use farm_model::{BuildId, ContextName, Exit, LayerDigest, OciDigest};
 use farm_proto::Failure;
 
 mod convert;
@@ -62,6 +62,14 @@ pub enum Error {
     /// Bytes of layers were found nowhere any more: what made them has to be done again.
     #[error("the bytes of {} are nowhere in the farm any more", layers(.0.len()))]
     LayerLost(Vec<LayerDigest>),
+    /// The compressed bytes of a base layer are wanted, and were not kept.
+    #[error("the compressed base layer `{digest}` is not kept any more, and {}", gone(cause.as_deref()))]
+    BaseBlobGone {
+        /// Which one.
+        digest: OciDigest,
+        /// What the last registry said that once had it; none where no registry is known.
+        cause: Option<Arc<farm_oci::Error>>,
+    },
     /// The client is gone.
     #[error("the client is gone")]
     ClientGone,
@@ -174,7 +182,20 @@ fn layers(count: usize) -> String {
     if count == 1 { "a layer".to_owned() } else { format!("{count} layers") }
 }
 
+fn gone(cause: Option<&farm_oci::Error>) -> String {
+    match cause {
+        Some(cause) => format!("cannot be had again: failed to {cause}"),
+        None => "no registry is known to have it".to_owned(),
+    }
+}
+
 impl Error {
+    /// Whether bytes of the store turned out to be damaged or gone, so that another try makes or finds them anew.
+    pub(crate) fn is_loss(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_loss())
+            || matches!(self, Self::Oci(error) if error.is_loss())
+    }
+
     /// Whose move it is.
     pub fn blame(&self) -> Blame {
         match self {
@@ -205,6 +226,7 @@ impl Error {
             Self::Worker(failure) => failure.blame,
             Self::NoWorker(_)
             | Self::LayerLost(_)
+            | Self::BaseBlobGone { .. }
             | Self::ClientGone
             | Self::ClientSilent { .. }
             | Self::ClientConfused(_)

@@ -23,9 +23,12 @@ use farm_tree::{Mtime, Tree};
 use crate::build::{Farm, blocking};
 use crate::image::Finished;
 use crate::report::{Reporter, micros_since};
+use crate::transfer::blobs::Brought;
 use crate::{Error, Session, transfer};
 
 const NANOS: i64 = 1_000_000_000;
+/// How often an output is made whose bytes turn out to be damaged, beside once for each of its layers.
+pub(crate) const TRIES: usize = 3;
 
 /// The result of a build and those who get it.
 #[derive(Clone, Copy)]
@@ -58,9 +61,19 @@ impl Outputs<'_> {
         let mut id = None;
         for (index, output) in (0_u32..).zip(&asked.outputs) {
             let started = Instant::now();
-            let image = self.image(output).await?;
             let names = if output.names.is_empty() { &asked.names } else { &output.names };
-            let bytes = self.deliver(index, output, image.as_ref(), names).await?;
+            let mut tries = TRIES + self.finished.image.layers.len();
+            let (image, bytes) = loop {
+                match self.deliver_once(index, output, names).await {
+                    // It was moved aside: packed, brought or built again it is sound.
+                    Err(error) if error.is_loss() && tries > 1 => {
+                        tries -= 1;
+                        self.reporter.warn(format!("{error}; the output begins anew")).await;
+                        self.bring_bytes().await?;
+                    }
+                    delivered => break delivered?,
+                }
+            };
             let image = image.map(|image| image.config_descriptor.digest);
             let (label, micros) = (output.label.clone(), micros_since(started));
             self.reporter.send(BuildEvent::Exported { output: label, image, bytes, micros }).await;
@@ -88,6 +101,23 @@ impl Outputs<'_> {
     async fn bring_bytes(self) -> Result<(), Error> {
         let layers: Vec<_> = self.finished.image.layers.iter().map(|layer| layer.layer().digest).collect();
         self.farm.ensure_layers(&layers).await
+    }
+
+    async fn deliver_once(
+        self,
+        index: u32,
+        output: &Output,
+        names: &[Reference],
+    ) -> Result<(Option<Arc<Assembled>>, u64), Error> {
+        let image = self.image(output).await?;
+        if matches!(output.form, Form::OciArchive | Form::DockerArchive) {
+            for brought in transfer::blobs::ensure(self.farm, &self.finished.image).await? {
+                let Brought { from, bytes, micros } = brought;
+                self.reporter.send(BuildEvent::LayerPulled { image: from, bytes, micros }).await;
+            }
+        }
+        let bytes = self.deliver(index, output, image.as_ref(), names).await?;
+        Ok((image, bytes))
     }
 
     /// The image that an output needs, put together and told of; none for a file system.

@@ -1,6 +1,7 @@
 //! Images that come and go without a build: `farm push`, `pull`, `save` and `load`.
 
 mod archives;
+pub(crate) mod blobs;
 mod pull;
 pub(crate) mod push;
 pub(crate) mod sources;
@@ -53,9 +54,9 @@ async fn image(farm: &Farm, text: &str) -> Result<(String, Record), Error> {
     Ok((name, record))
 }
 
-async fn assemble(farm: &Farm, record: Record, options: AssembleOptions) -> Result<Arc<Assembled>, Error> {
-    let store = farm.store.clone();
-    blocking(move || Ok(Arc::new(record.image.assemble(&store, options)?))).await
+async fn assemble(farm: &Farm, record: &Record, options: AssembleOptions) -> Result<Arc<Assembled>, Error> {
+    let (store, image) = (farm.store.clone(), record.image.clone());
+    blocking(move || Ok(Arc::new(image.assemble(&store, options)?))).await
 }
 
 /// For pushes of which nobody hears.

@@ -171,6 +171,23 @@ pub enum Error {
     MissingLayer(farm_model::LayerDigest),
 }
 
+impl Error {
+    /// Why bytes of the store could not be copied to `path`: what the store found wrong with them comes first.
+    pub(crate) fn copying(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| match source.downcast::<farm_store::Error>() {
+            Ok(error) => Self::Store(error),
+            Err(source) => Self::Io { action, path, source },
+        }
+    }
+
+    /// Whether bytes that the store should have are damaged or gone; damaged ones were moved aside, so that another try
+    /// finds what there is.
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Self::MissingBaseBlob(_)) || matches!(self, Self::Store(error) if error.is_loss())
+    }
+}
+
 /// One endpoint's failure.
 #[derive(Debug, thiserror::Error)]
 #[error("`{registry}`: {fault}")]
@@ -303,11 +320,10 @@ impl Error {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Archive { .. } | Self::Stream { .. } | Self::NoPlatform { .. } => Blame::User,
-            Self::Tree(_) | Self::Cancelled | Self::MissingLayer(_) | Self::MissingBaseBlob(_) => {
-                Blame::Internal
-            }
+            Self::Tree(_) | Self::Cancelled | Self::MissingLayer(_) => Blame::Internal,
             Self::Io { .. }
             | Self::Store(_)
+            | Self::MissingBaseBlob(_)
             | Self::Registry { .. }
             | Self::Push { .. }
             | Self::Login { .. }

@@ -1,14 +1,14 @@
 //! Images and file systems as files: OCI layouts (tar and directory), docker archives, flattened tars and directories.
 //!
-//! All archives are deterministic. A target appears under its name only when it is complete.
+//! All archives are deterministic. A target appears under its name only when it is complete. Every byte of a layer is
+//! hashed on its way out; one that is damaged is moved aside, and the export fails with [`Error::is_loss`].
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use farm_model::{OciDigest, Reference};
-use farm_store::Store;
+use farm_store::{Store, VerifiedOciBlob};
 use farm_tree::{Mtime, Tree};
 
 use crate::Error;
@@ -72,7 +72,7 @@ pub fn oci_directory(
     std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
     let put = |path: PathBuf, reader: &mut dyn Read, what: &str| {
         let mut file = AtomicFile::create(&path)?;
-        io::copy(reader, &mut file).map_err(Error::io("write", &path))?;
+        io::copy(reader, &mut file).map_err(Error::copying("write", &path))?;
         tracing::trace!(what, "blob is written");
         file.commit()
     };
@@ -122,9 +122,8 @@ fn blobs(image: &Assembled, store: &Store, archive: &mut ArchiveWriter<'_>) -> R
     Ok(())
 }
 
-fn open_oci_blob(store: &Store, digest: &OciDigest) -> Result<File, Error> {
-    let path = store.oci_blob_path(digest)?.ok_or(Error::MissingBaseBlob(*digest))?;
-    File::open(&path).map_err(Error::io("read", &path))
+fn open_oci_blob(store: &Store, digest: &OciDigest) -> Result<VerifiedOciBlob, Error> {
+    store.open_oci_verified(digest)?.ok_or(Error::MissingBaseBlob(*digest))
 }
 
 fn hex(digest: &OciDigest) -> String {

@@ -94,7 +94,7 @@ pub struct AssembleOptions {
     pub timestamps: Timestamps,
 }
 
-/// An image whose every blob is known and lies in the store or here.
+/// An image whose every blob is known.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Assembled {
     /// The config's JSON; its digest is the image id.
@@ -105,7 +105,7 @@ pub struct Assembled {
     pub descriptor: Descriptor,
     /// What the manifest says of the config.
     pub config_descriptor: Descriptor,
-    /// The layers, lowest first; their bytes are OCI blobs of the store.
+    /// The layers, lowest first; those of the farm's own are OCI blobs of the store, those of a base while they are kept.
     pub layers: Vec<LayerDescriptor>,
     /// When it was created, in nanoseconds since the epoch.
     pub created: Option<i64>,
@@ -296,10 +296,9 @@ fn packed_form(
 ) -> Result<Packed, Error> {
     match layer {
         ImageLayer::Base { descriptor, .. } => {
-            let digest = descriptor.descriptor.digest;
-            let size = store.has_oci_blob(&digest)?.ok_or(Error::MissingBaseBlob(digest))?;
-            let diff_id = descriptor.diff_id;
-            Ok(Packed { digest, size, diff_id })
+            // Whether its bytes are here matters to whoever wants them.
+            let Descriptor { digest, size, .. } = descriptor.descriptor;
+            Ok(Packed { digest, size, diff_id: descriptor.diff_id })
         }
         ImageLayer::Built(layer) => packed::pack(layer, store, options, pool),
     }

@@ -127,11 +127,8 @@ impl Packer<'_> {
         }
         self.headers.file(full, &file.metadata, file.blob.size).map_err(output)?;
         let mut blob = self.store.open_verified(&file.blob)?;
-        let copied = io::copy(&mut blob, &mut self.headers.out).map_err(|source| Error::Io {
-            action: "copy to the tar",
-            path: PathBuf::from(path::absolute(full)),
-            source,
-        })?;
+        let copied = io::copy(&mut blob, &mut self.headers.out)
+            .map_err(Error::copying("copy to the tar", path::absolute(full)))?;
         if copied != file.blob.size {
             return Err(Error::SizeMismatch {
                 what: format!("blob `{}`", file.blob),

@@ -103,14 +103,17 @@ pub async fn pull_base(
     Ok(pulled)
 }
 
-/// Brings the compressed bytes of `layers` into the store, for an export, where they are not kept.
+/// Brings the compressed bytes of `layers` into the store, for an export, where they are not kept. One that cannot be had
+/// does not keep the others from coming.
 pub async fn fetch_layers(source: &Source, layers: &[LayerDescriptor], store: &Store) -> Result<(), Error> {
     let quiet: OnProgress = Arc::new(|_| ());
     let mut downloads = Downloads::start(source, layers.iter().enumerate(), store, &quiet);
+    let mut fetched = Ok(());
     for at in 0..layers.len() {
-        downloads.wait_for(at).await?;
+        let result = downloads.wait_for(at).await;
+        fetched = fetched.and(result);
     }
-    Ok(())
+    fetched
 }
 
 /// The layers of `chain` whose trees and bytes are here.

@@ -296,7 +296,7 @@ fn lie(what: &str, expected: OciDigest, actual: OciDigest) -> Fault {
 }
 
 /// How long a registry may take to check and file what it was sent, as a multiple of the deadline for an answer.
-const COMMIT_PATIENCE: u32 = 8;
+const COMMIT_PATIENCE: u32 = 4;
 
 impl Place<'_> {
     /// The deadline for the answer to the last request of an upload.

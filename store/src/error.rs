@@ -80,6 +80,9 @@ pub enum Error {
     /// A copy of a blob was not what its digest says; it was moved aside.
     #[error("read blob `{0}`: its bytes were damaged and have been moved aside")]
     Corrupt(BlobDigest),
+    /// As [`Error::Corrupt`], for OCI blobs.
+    #[error("read blob `{0}`: its bytes were damaged and have been moved aside")]
+    OciCorrupt(OciDigest),
     /// A layer's tree is not in the store.
     #[error("find the tree of layer `{0}` in the store")]
     MissingTree(LayerDigest),
@@ -144,7 +147,7 @@ impl Error {
             Self::UnknownVersion { .. } | Self::OtherLayout { .. } => {
                 Some("use the version of farm that wrote the store, or a new state directory")
             }
-            Self::Corrupt(_) | Self::MissingBlob(_) => {
+            Self::Corrupt(_) | Self::OciCorrupt(_) | Self::MissingBlob(_) => {
                 Some("run the build again: what was lost is fetched or built anew")
             }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Some(
@@ -176,6 +179,7 @@ impl Error {
             | Self::InUse { .. }
             | Self::Source(_)
             | Self::Corrupt(_)
+            | Self::OciCorrupt(_)
             | Self::MissingBlob(_)
             | Self::UnknownVersion { .. }
             | Self::OtherLayout { .. } => true,
@@ -190,6 +194,12 @@ impl Error {
             | Self::Malformed { .. }
             | Self::Tree(_) => false,
         }
+    }
+
+    /// Whether bytes that the store should have are damaged or gone: another try finds a good copy, or that they have to
+    /// be had anew.
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Self::Corrupt(_) | Self::OciCorrupt(_) | Self::MissingBlob(_))
     }
 
     pub(crate) fn database(action: &'static str, path: &Path, source: rocksdb::Error) -> Self {

@@ -1,7 +1,7 @@
 //! File-system calls relative to a directory handle, so that no path in a layer can lead out of it.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -11,7 +11,6 @@ use rustix::io::Errno;
 
 /// The longest path that the kernel takes, its final zero byte left out.
 pub(crate) const MAX_PATH: usize = 4095;
-const COPY_STEP: usize = 1 << 30;
 const COPY_BUFFER: usize = 128 << 10;
 const LISTING_BYTES: usize = 32 << 10;
 
@@ -54,39 +53,24 @@ pub(crate) fn count_names(directory: impl AsFd) -> Result<usize, Errno> {
     Ok(count)
 }
 
-/// Makes `to` the same bytes as `from`: shared where the file system can, else copied inside the kernel. The two stay
-/// distinct files.
-pub(crate) fn copy_bytes(from: &mut File, to: &mut File) -> io::Result<()> {
-    if rustix::fs::ioctl_ficlone(&*to, &*from).is_ok() {
-        return Ok(());
-    }
-    let mut copied = false;
-    loop {
-        match rustix::fs::copy_file_range(&*from, None, &*to, None, COPY_STEP) {
-            Ok(0) => return Ok(()),
-            Ok(_) => copied = true,
-            Err(Errno::INTR) => {}
-            Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if !copied => {
-                from.rewind()?;
-                io::copy(&mut from.take(u64::MAX), to)?;
-                return to.flush();
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
+/// Makes `to`, an empty file, share the bytes of `from`. The two stay distinct files. False where the file system cannot.
+pub(crate) fn share_bytes(from: &File, to: &File) -> bool {
+    rustix::fs::ioctl_ficlone(to, from).is_ok()
 }
 
-/// Appends `size` bytes of `from`, from `offset` on, to `to`.
-pub(crate) fn copy_range(from: &File, offset: u64, size: u64, to: &mut File) -> io::Result<()> {
+/// Appends `size` bytes of `from`, from `offset` on, to `to`; gives the hash of what was copied.
+pub(crate) fn copy_hashed(from: &File, offset: u64, size: u64, to: &mut File) -> io::Result<blake3::Hash> {
     let mut buffer = vec![0; COPY_BUFFER.min(usize::try_from(size).unwrap_or(COPY_BUFFER))];
+    let mut hasher = blake3::Hasher::new();
     let mut copied = 0;
     while copied < size {
         let rest = usize::try_from(size - copied).unwrap_or(COPY_BUFFER).min(buffer.len());
         from.read_exact_at(&mut buffer[..rest], offset + copied)?;
+        hasher.update(&buffer[..rest]);
         to.write_all(&buffer[..rest])?;
         copied += rest as u64;
     }
-    Ok(())
+    Ok(hasher.finalize())
 }
 
 /// What is at `name` in `directory`, links not followed.

@@ -48,7 +48,7 @@ mod work;
 pub use builds::Sync;
 pub use error::Error;
 pub use intake::Intake;
-pub use oci::{OciWriter, Packed, Tag};
+pub use oci::{OciWriter, Packed, Tag, VerifiedOciBlob};
 pub use reading::{Blob, VerifiedBlob};
 pub use scratch::Scratch;
 pub use space::Space;

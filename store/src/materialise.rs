@@ -2,7 +2,8 @@
 //!
 //! Files of one hard-link group are one file; otherwise every file is a file of its own, never a hard link to the same
 //! bytes elsewhere: an overlay shows a lower's inode and link count, so a step could tell what the node happened to
-//! hold. Bytes come from a spool, which gives its files away, or from a blob, shared by reflink or copied.
+//! hold. Bytes come from a spool, which gives its files away, or from a blob, shared by reflink or copied. What is copied
+//! is hashed on the way, so that a damaged copy goes no further; what is moved or shared is not read.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -173,12 +174,16 @@ impl Builder<'_> {
         if blob.size == 0 {
             return Ok(to);
         }
-        if let Some(first) = self.placed.get(blob) {
-            let mut from = handles::open_file(&self.root, first).while_doing("open", self.full(first))?;
-            handles::copy_bytes(&mut from, &mut to).while_doing("copy to", self.full(full))?;
-        } else {
-            let mut from = self.store.open_blob(blob)?;
-            from.copy_to(&mut to).while_doing("copy to", self.full(full))?;
+        let Some(first) = self.placed.get(blob) else {
+            self.store.copy_blob(blob, &mut to, &self.full(full))?;
+            return Ok(to);
+        };
+        let from = handles::open_file(&self.root, first).while_doing("open", self.full(first))?;
+        if !handles::share_bytes(&from, &to) {
+            let copied = handles::copy_hashed(&from, 0, blob.size, &mut to);
+            if *copied.while_doing("copy to", self.full(full))?.as_bytes() != blob.hash {
+                return Err(Error::Corrupt(*blob));
+            }
         }
         Ok(to)
     }

@@ -2,6 +2,8 @@
 //!
 //! The store does not look into any of it.
 
+mod verified;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
 use std::path::PathBuf;
@@ -19,6 +21,8 @@ use crate::layout::Draft;
 use crate::steps::{decode_layer, encode_layer};
 use crate::work::Thing;
 use crate::{Error, Store};
+
+pub use verified::VerifiedOciBlob;
 
 const BUFFER_BYTES: usize = 128 << 10;
 
@@ -216,12 +220,15 @@ impl Store {
         let Some(row) = self.core.database.get(Table::Tags, reference.as_bytes())? else {
             return Ok(None);
         };
-        let tag = read_value(Table::Tags, &row, |decoder| {
-            let time = decoder.i64()?;
-            let bytes = decoder.bytes()?.to_vec();
-            Ok(Tag { bytes, time })
-        })?;
-        Ok(Some(tag))
+        decode_tag(&row).map(Some)
+    }
+
+    /// What is remembered under names that begin like this.
+    pub fn tags(&self, beginning: &str) -> Result<Vec<(String, Tag)>, Error> {
+        let rows = self.core.database.rows(Table::Tags, beginning.as_bytes())?;
+        let named =
+            rows.into_iter().filter_map(|(name, row)| Some((String::from_utf8(name.into_vec()).ok()?, row)));
+        named.map(|(name, row)| Ok((name, decode_tag(&row)?))).collect()
     }
 
     fn forget_oci_blob(&self, digest: &OciDigest) -> Result<(), Error> {
@@ -276,6 +283,14 @@ impl io::Write for OciWriter {
     fn flush(&mut self) -> io::Result<()> {
         self.draft.file().flush()
     }
+}
+
+fn decode_tag(row: &[u8]) -> Result<Tag, Error> {
+    read_value(Table::Tags, row, |decoder| {
+        let time = decoder.i64()?;
+        let bytes = decoder.bytes()?.to_vec();
+        Ok(Tag { bytes, time })
+    })
 }
 
 fn packed_key(layer: &LayerDigest, codec: &str) -> Vec<u8> {

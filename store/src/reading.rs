@@ -67,13 +67,26 @@ impl Blob {
     }
 
     /// Makes `to`, an empty file, hold its bytes, shared where the file system can.
-    pub(crate) fn copy_to(&mut self, to: &mut File) -> io::Result<()> {
-        match &mut self.content {
-            Content::Inline(bytes) => to.write_all(bytes.get_ref()),
-            Content::Pack { file, offset, .. } => handles::copy_range(file, *offset, self.size, to),
-            Content::File { file, .. } => handles::copy_bytes(file, to),
-        }
+    fn copy_to(&self, to: &mut File) -> io::Result<Copied> {
+        let hash = match &self.content {
+            Content::Inline(bytes) => {
+                to.write_all(bytes.get_ref())?;
+                blake3::hash(bytes.get_ref())
+            }
+            Content::Pack { file, offset, .. } => handles::copy_hashed(file, *offset, self.size, to)?,
+            Content::File { file, .. } if handles::share_bytes(file, to) => return Ok(Copied::Shared),
+            Content::File { file, .. } => handles::copy_hashed(file, 0, self.size, to)?,
+        };
+        Ok(Copied::Hashed(hash))
     }
+}
+
+/// How the bytes of a blob came into a file.
+enum Copied {
+    /// Nothing was read, so nothing is known of them.
+    Shared,
+    /// This is the hash of what was written.
+    Hashed(blake3::Hash),
 }
 
 impl Read for Blob {
@@ -159,6 +172,22 @@ impl Store {
             }
         }
         Ok(None)
+    }
+
+    /// Makes `to`, an empty file at `path`, hold the bytes of `blob`. What is copied is hashed on the way: a damaged copy is
+    /// moved aside and the next one taken. Bytes that the file system shares are not read, and so not verified.
+    pub(crate) fn copy_blob(&self, blob: &BlobDigest, to: &mut File, path: &Path) -> Result<(), Error> {
+        for _ in 0..READ_TRIES {
+            match self.open_blob(blob)?.copy_to(to).while_doing("copy to", path)? {
+                Copied::Hashed(hash) if *hash.as_bytes() != blob.hash => {}
+                Copied::Hashed(_) | Copied::Shared => return Ok(()),
+            }
+            to.set_len(0).and_then(|()| to.rewind()).while_doing("copy to", path)?;
+            if !self.quarantine(blob)? {
+                break;
+            }
+        }
+        Err(Error::Corrupt(*blob))
     }
 
     /// Opens a copy of `blob` that checks itself while it is read: for bytes that leave the machine.

@@ -50,7 +50,10 @@ pub(crate) fn lowers(store: &Store, layers: &[LayerRef]) -> Result<Vec<PathBuf>,
             directory
         } else {
             let tree = store.tree(&layer.digest)?.ok_or(Error::LayerGone(layer.digest))?;
-            store.materialise(&tree)?
+            // What was damaged was moved aside, and has to be made or fetched anew.
+            store.materialise(&tree).map_err(|error| {
+                if error.is_loss() { Error::Lost(vec![layer.digest]) } else { error.into() }
+            })?
         };
         if !directories.contains(&directory) {
             directories.push(directory);

@@ -30,6 +30,10 @@ impl Error {
                 Some("the command, or the interpreter it names, is not in the image".to_owned())
             }
             Self::LayerLost(_) => Some("run the build again; the lost layers are made anew".to_owned()),
+            Self::BaseBlobGone { cause: Some(cause), .. } => cause.hint(),
+            Self::BaseBlobGone { cause: None, .. } => {
+                Some("pull the base image with `farm pull`, or load it from where it came".to_owned())
+            }
             Self::NoBuild(_) => Some("`farm builds list` shows the builds that are known".to_owned()),
             Self::NoSuchImage(_) => Some("`farm images` shows the images that have a name".to_owned()),
             Self::AmbiguousImage(_) => Some("give more digits, or a name".to_owned()),

@@ -14,7 +14,7 @@ use farm_proto::transfer::SaveRequest;
 use farm_transport::{Receiver, Sender};
 use tokio::sync::mpsc;
 
-use super::{Counter, assemble, image, pull};
+use super::{Counter, assemble, blobs, image, pull};
 use crate::Error;
 use crate::build::{Farm, blocking};
 use crate::output::parts::Parts;
@@ -65,7 +65,8 @@ async fn content(farm: &Farm, request: &SaveRequest) -> Result<Content, Error> {
         if given { name.parse().ok() } else { None }
     });
     let names: Arc<[Reference]> = names.collect();
-    let image = assemble(farm, first, output::options(request.packing, Timestamps::Keep)).await?;
+    let image = assemble(farm, &first, output::options(request.packing, Timestamps::Keep)).await?;
+    let _brought = blobs::ensure(farm, &first.image).await?;
     match request.form {
         Form::OciArchive => Ok(Content::Layout { image, names }),
         Form::DockerArchive => Ok(Content::Docker { image, names }),

@@ -26,7 +26,7 @@ impl Error {
                 "if it is meant to be that large, unpack it outside and copy the files"
             }
             Self::Stream { .. } => "the archive is damaged or incomplete",
-            Self::MissingBaseBlob(_) => "pull the base image again",
+            Self::MissingBaseBlob(_) => "pull the base image again, or load it from where it came",
             Self::TooLarge { .. } => {
                 "what is that large is refused, because it may be meant to fill the disk"
             }

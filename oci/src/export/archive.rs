@@ -1,7 +1,6 @@
 //! The outer tar of layouts and docker archives: plain files, no times, no owners.
 
 use std::io::{self, BufWriter, Read, Write};
-use std::path::Path;
 
 use farm_tree::{Metadata, Mtime};
 
@@ -31,9 +30,15 @@ impl<'a> ArchiveWriter<'a> {
     pub(super) fn stream(&mut self, name: &str, size: u64, reader: &mut dyn Read) -> Result<(), Error> {
         let mut headers = self.headers();
         headers.file(name.as_bytes(), &Metadata::plain(0o644, Mtime(0)), size).map_err(failed)?;
-        let copied = io::copy(&mut reader.take(size), &mut headers.out).map_err(failed)?;
-        if copied != size {
-            return Err(Error::SizeMismatch { what: format!("`{name}`"), expected: size, actual: copied });
+        let copied = io::copy(&mut (&mut *reader).take(size), &mut headers.out).map_err(failed)?;
+        // A blob says at its end whether it was intact.
+        let more = reader.read(&mut [0]).map_err(failed)? as u64;
+        if copied + more != size {
+            return Err(Error::SizeMismatch {
+                what: format!("`{name}`"),
+                expected: size,
+                actual: copied + more,
+            });
         }
         headers.pad(size).map_err(failed)
     }
@@ -49,5 +54,5 @@ impl<'a> ArchiveWriter<'a> {
 }
 
 fn failed(source: io::Error) -> Error {
-    Error::io("write", Path::new("the archive"))(source)
+    Error::copying("write", "the archive")(source)
 }

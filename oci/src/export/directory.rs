@@ -115,7 +115,8 @@ impl Writer<'_> {
             .map_err(|error| self.failed(full, error.into()))?;
         let mut output = std::fs::File::from(opened);
         let mut blob = self.store.open_verified(&file.blob)?;
-        io::copy(&mut blob, &mut output).map_err(|error| self.failed(full, error))?;
+        io::copy(&mut blob, &mut output)
+            .map_err(Error::copying("write", self.target.join(path::text(full))))?;
         self.opened(&output, &file.metadata).map_err(|error| self.failed(full, error.into()))
     }
 

@@ -239,8 +239,7 @@ impl<'a> Upload<'a> {
             return Ok(());
         }
         self.pusher.store.quarantine_oci_blob(&self.blob.digest)?;
-        let what = "a blob of the store, which is set aside".to_owned();
-        Err(Error::DigestMismatch { what, expected: self.blob.digest, actual })
+        Err(farm_store::Error::OciCorrupt(self.blob.digest).into())
     }
 }
 

@@ -31,7 +31,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(15),
-            idle: Duration::from_secs(45),
+            idle: Duration::from_secs(30),
             retries: 3,
             backoff: Duration::from_millis(250),
             helper: Duration::from_secs(30),

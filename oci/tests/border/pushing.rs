@@ -271,7 +271,7 @@ async fn a_damaged_layer_is_never_pushed_and_set_aside() {
     std::fs::write(&path, bytes).unwrap();
     let server = Server::new(move |request, _| fake.answer(request));
     let error = push(&scene, &server, &image).await.unwrap_err();
-    assert!(matches!(error, Error::DigestMismatch { .. }), "{error}");
+    assert!(error.is_loss(), "{error}");
     assert_eq!(scene.store.has_oci_blob(&digest).unwrap(), None);
     // It is packed again, and then it goes.
     let error = push(&scene, &server, &image).await.unwrap_err();

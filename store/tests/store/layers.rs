@@ -353,3 +353,25 @@ fn a_layer_of_fifty_thousand_files_costs_in_proportion() {
     println!("5,000 files: {small:?}, 50,000 files: {large:?}");
     assert!(large < small * 40, "{small:?} {large:?}");
 }
+
+#[test]
+fn a_damaged_blob_goes_into_no_directory() {
+    let test = new_store();
+    let (small, large) = (vec![1; 9_000], vec![2; 300_000]);
+    let tree = Dir::default().with("large", text(&test.store, &large)).tree(&test.store);
+    damage(test.store.open_blob(&BlobDigest::of(&large)).unwrap().path().unwrap());
+    assert!(matches!(test.store.materialise(&tree), Err(Error::Corrupt(_))));
+    assert!(test.store.layer_directory(&tree.layer_digest()).unwrap().is_none());
+    assert!(!test.store.is_complete(&tree.layer_digest()).unwrap());
+    // Brought again it is as good as new.
+    test.store.ingest_expected(&mut large.as_slice(), &BlobDigest::of(&large)).unwrap();
+    let path = test.store.materialise(&tree).unwrap();
+    assert_eq!(fs::read(path.join("large")).unwrap(), large);
+    // A good copy elsewhere takes the place of a damaged one.
+    let both =
+        Dir::default().with("large", text(&test.store, &large)).with("small", text(&test.store, &small));
+    let both = both.tree(&test.store);
+    damage(test.store.open_blob(&BlobDigest::of(&large)).unwrap().path().unwrap());
+    let path = test.store.materialise(&both).unwrap();
+    assert_eq!(fs::read(path.join("large")).unwrap(), large);
+}

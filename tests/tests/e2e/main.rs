@@ -7,6 +7,7 @@
 mod builds;
 mod caching;
 mod contexts;
+mod damage;
 mod diagnostics;
 mod disk;
 mod engines;

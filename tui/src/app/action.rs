@@ -26,6 +26,8 @@ pub enum Action {
     Lanes(Lanes),
     /// In images.
     Images(Imaging),
+    /// Take the failures away that are pinned to the top.
+    Dismiss,
     /// Of a recording.
     Play(Playback),
 }

@@ -12,7 +12,7 @@ use super::effect::{Answer, Effect, Order};
 use super::estimate::Estimates;
 use super::filter::Filter;
 use super::place::{Place, View};
-use crate::state::{Farm, Log};
+use crate::state::{Build, Farm, Log};
 use crate::view::glyphs::Glyphs;
 use crate::view::table::{Column, TableState};
 use crate::view::theme::Theme;
@@ -30,10 +30,31 @@ pub struct Context<'a> {
     pub glyphs: &'a Glyphs,
     /// The logs of the builds that are followed.
     pub logs: &'a BTreeMap<BuildId, Log>,
+    /// The builds that are followed, as their own logs tell them; also those that were over before anybody looked.
+    pub details: &'a BTreeMap<BuildId, Build>,
     /// How long builds still take.
     pub estimates: &'a Estimates,
     /// What the person may do.
     pub access: &'a Access,
+}
+
+impl<'a> Context<'a> {
+    /// All that is known of a build.
+    pub fn build(&self, id: BuildId) -> Option<&'a Build> {
+        let told = self.farm.builds().get(&id);
+        let is_short = told.is_none_or(|build| build.requested().is_none());
+        if is_short {
+            self.details.get(&id).filter(|build| build.requested().is_some()).or(told)
+        } else {
+            told
+        }
+    }
+
+    /// The last line that a step has written, where its build is followed.
+    pub fn last_line(&self, id: BuildId, step: StepId) -> Option<&'a str> {
+        let line = &self.details.get(&id)?.step(step)?.last_line;
+        (!line.is_empty()).then_some(line.as_str())
+    }
 }
 
 /// What the person at the console may do.

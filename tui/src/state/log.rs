@@ -30,8 +30,10 @@ pub struct LogLine {
 }
 
 /// The log of a build.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Log {
+    /// Bytes of lines that are kept.
+    most: usize,
     lines: VecDeque<LogLine>,
     /// How many lines went because there were too many.
     dropped: u64,
@@ -47,7 +49,18 @@ struct Open {
     cut: usize,
 }
 
+impl Default for Log {
+    fn default() -> Self {
+        Self::bounded(MOST_BYTES)
+    }
+}
+
 impl Log {
+    /// A log of which the last lines are kept, as many as take so many bytes.
+    pub fn bounded(most: usize) -> Self {
+        Self { most, lines: VecDeque::new(), dropped: 0, bytes: 0, open: BTreeMap::new() }
+    }
+
     /// Takes the next event of the build; most say nothing to a log.
     pub fn apply(&mut self, recorded: &Recorded) {
         let at = recorded.at;
@@ -130,7 +143,7 @@ impl Log {
     fn push(&mut self, line: LogLine) {
         self.bytes += line.text.len() + OVERHEAD;
         self.lines.push_back(line);
-        while self.bytes > MOST_BYTES
+        while self.bytes > self.most
             && let Some(line) = self.lines.pop_front()
         {
             self.bytes -= line.text.len() + OVERHEAD;

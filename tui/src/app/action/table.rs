@@ -243,6 +243,14 @@ pub const COMMANDS: &[Command] = &[
         "critical",
     ),
     command(
+        Action::Dismiss,
+        "dismiss",
+        &["D"],
+        Scope::In(&[View::Overview]),
+        "take the failures away that are pinned to the top",
+        "",
+    ),
+    command(
         Action::Farm(Deed::Cancel),
         "cancel",
         &["x"],

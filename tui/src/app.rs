@@ -37,6 +37,8 @@ pub use place::{Place, View};
 pub use screen::{Access, Context, Hits, Screen, Subject, Target, Wish};
 
 use crate::view::glyphs::GlyphSet;
+use crate::view::lanes::Lanes;
+use crate::view::logs::Logs;
 use crate::view::overview::Overview;
 use crate::view::theme::{Depth, ThemeName};
 use follow::Extent;
@@ -125,7 +127,11 @@ impl App {
         let world = World::new(theme.unwrap_or_default(), depth, glyphs.unwrap_or_default(), access);
         let mut app = Self {
             world,
-            screens: vec![Box::new(Overview::default())],
+            screens: vec![
+                Box::new(Overview::default()),
+                Box::new(Lanes::default()),
+                Box::new(Logs::default()),
+            ],
             place: Place::Overview,
             trail: Vec::new(),
             overlay: Overlay::None,

@@ -11,9 +11,9 @@ pub mod popup;
 mod progress;
 pub mod step_text;
 pub mod table;
-pub mod text;
-pub mod theme;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod text;
+pub mod theme;
 
 pub use progress::Progress;

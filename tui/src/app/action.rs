@@ -26,8 +26,6 @@ pub enum Action {
     Lanes(Lanes),
     /// In images.
     Images(Imaging),
-    /// Take the failures away that are pinned to the top.
-    Dismiss,
     /// Of a recording.
     Play(Playback),
 }
@@ -71,6 +69,8 @@ pub enum Global {
     OpenLog,
     /// Copy what is selected.
     Copy,
+    /// Take the failures away that are pinned to the top of all builds.
+    Dismiss,
 }
 
 /// Moves a selection.

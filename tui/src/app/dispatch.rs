@@ -47,8 +47,7 @@ impl App {
             | Action::Stages(_)
             | Action::Log(_)
             | Action::Lanes(_)
-            | Action::Images(_)
-            | Action::Dismiss => self.screen_act(action, now),
+            | Action::Images(_) => self.screen_act(action, now),
         }
         if self.prepared != i64::MIN {
             self.prepare(now);
@@ -161,6 +160,7 @@ impl App {
             Global::Columns => self.overlay = Overlay::Columns { selected: 0 },
             Global::Picture => self.effects.push(Effect::Picture),
             Global::Why => self.why(now),
+            Global::Dismiss => self.screen_act(Action::App(global), now),
             Global::OpenLog => self.view(View::Log, now),
             Global::Copy => {
                 let text = self.subject(now).text;

@@ -10,7 +10,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::table::{Column, Side, Table, TableState};
-use crate::app::action::{Action, Move};
+use crate::app::action::{Action, Global, Move};
 use crate::app::filter::Filter;
 use crate::app::list::List;
 use crate::app::place::{Place, View};
@@ -173,7 +173,7 @@ impl Screen for Overview {
                 self.list.tabulate(tabular);
                 self.prepare(context);
             }
-            Action::Dismiss => self.dismissed.clone_from(&self.failures),
+            Action::App(Global::Dismiss) => self.dismissed.clone_from(&self.failures),
             Action::App(_)
             | Action::Farm(_)
             | Action::Stages(_)

@@ -15,7 +15,7 @@ use super::theme::{Depth, Theme, ThemeName};
 use crate::app::estimate::Estimates;
 use crate::app::screen::{Access, Context, Hits, Screen};
 use crate::export;
-use crate::state::{Farm, Log};
+use crate::state::{Build, Farm, Log};
 
 /// When everything begins.
 pub(crate) const START: i64 = 1_795_286_400_000_000_000;
@@ -28,6 +28,7 @@ pub(crate) struct World {
     pub(crate) theme: Theme,
     pub(crate) set: GlyphSet,
     pub(crate) logs: BTreeMap<BuildId, Log>,
+    details: BTreeMap<BuildId, Build>,
     estimates: Estimates,
     access: Access,
 }
@@ -41,6 +42,7 @@ impl World {
             theme: Theme::new(ThemeName::Dark, Depth::True),
             set: GlyphSet::Braille,
             logs: BTreeMap::new(),
+            details: BTreeMap::new(),
             estimates: Estimates::default(),
             access: Access::default(),
         };
@@ -57,6 +59,7 @@ impl World {
             theme: &self.theme,
             glyphs: self.set.glyphs(),
             logs: &self.logs,
+            details: &self.details,
             estimates: &self.estimates,
             access: &self.access,
         }

@@ -243,7 +243,7 @@ pub const COMMANDS: &[Command] = &[
         "critical",
     ),
     command(
-        Action::Dismiss,
+        Action::App(Global::Dismiss),
         "dismiss",
         &["D"],
         Scope::In(&[View::Overview]),

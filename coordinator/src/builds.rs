@@ -233,7 +233,8 @@ impl Builds {
     /// For how long nothing has run and nothing was asked; none while something is, or somebody watches.
     pub(crate) fn idle_for(&self) -> Option<Duration> {
         let registry = self.registry();
-        (self.audience.count() == 0 && registry.running.is_empty() && registry.requests == 0).then(|| registry.idle_since.elapsed())
+        (self.audience.count() == 0 && registry.running.is_empty() && registry.requests == 0)
+            .then(|| registry.idle_since.elapsed())
     }
 
     /// Keeps the farm from being idle as long as the guard lives.

@@ -16,6 +16,7 @@ mod input;
 pub mod keymap;
 pub mod list;
 mod orders;
+mod outside;
 mod overlay;
 mod palette;
 pub mod place;
@@ -30,7 +31,7 @@ use std::collections::BTreeMap;
 use farm_model::event::{FarmEvent, FarmRecorded};
 
 pub use action::Action;
-pub use effect::{Answer, Effect, Order, Playback, Query};
+pub use effect::{Answer, Effect, Order, Playback, Position, Query};
 pub use filter::Filter;
 pub use keymap::{Key, Keymap, KeymapError};
 pub use place::{Place, View};
@@ -107,6 +108,8 @@ pub struct App {
     keymap: Keymap,
     label: String,
     replay: bool,
+    /// Where in a recording the farm is.
+    position: Option<Position>,
     summary: Summary,
     hits: Hits,
     clicked: Option<(i64, Target)>,
@@ -140,6 +143,7 @@ impl App {
             keymap,
             label,
             replay,
+            position: None,
             summary: Summary::default(),
             hits: Hits::default(),
             clicked: None,

@@ -6,6 +6,7 @@
 pub mod app;
 pub mod export;
 pub mod inline;
+pub mod paint;
 pub mod state;
 pub mod view;
 
@@ -14,6 +15,7 @@ use ratatui::layout::Rect;
 use ratatui::widgets::Widget;
 
 pub use inline::Inline;
+pub use paint::Painter;
 pub use state::Build;
 
 /// Draws a widget into a frame of this size.
@@ -22,4 +24,9 @@ pub fn draw(widget: impl Widget, columns: u16, rows: u16) -> Buffer {
     let mut frame = Buffer::empty(area);
     widget.render(area, &mut frame);
     frame
+}
+
+/// The area of a terminal with so many columns and rows.
+pub fn area(columns: u16, rows: u16) -> Rect {
+    Rect::new(0, 0, columns, rows)
 }

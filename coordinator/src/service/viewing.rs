@@ -127,7 +127,9 @@ impl<'a> Viewing<'a> {
         self.followed.clear();
         self.ended = Ended::default();
         self.look = Look::default();
-        self.out.say(FarmEvent::Began { farm: hostname(), version: self.farm.options.version.clone() }).await?;
+        self.out
+            .say(FarmEvent::Began { farm: hostname(), version: self.farm.options.version.clone() })
+            .await?;
         // Looked at before the history and after: a build may end or begin in between.
         let mut running = self.running();
         let past = self.farm.builds.history().list().await?;

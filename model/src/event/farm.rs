@@ -122,9 +122,7 @@ pub struct WorkerFacts {
 }
 
 /// What a machine uses. Rates are over the time since the sample before.
-#[derive(
-    Clone, Copy, Debug, Default, Eq, PartialEq, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize,
-)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, rkyv::Archive, rkyv::Deserialize, rkyv::Serialize)]
 pub struct MachineLoad {
     /// Thousandths of one processor.
     pub cpu: u64,

@@ -108,6 +108,21 @@ pub enum Playback {
     Skip(i64),
 }
 
+/// Where in a recording its player is. Times are nanoseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Position {
+    /// Its first event.
+    pub first: i64,
+    /// Its last event.
+    pub last: i64,
+    /// The point that has been reached.
+    pub at: i64,
+    /// How much faster than it happened it is played.
+    pub speed: f64,
+    /// Whether it stands still.
+    pub is_paused: bool,
+}
+
 /// What the console is told.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {

@@ -37,10 +37,13 @@ pub use keymap::{Key, Keymap, KeymapError};
 pub use place::{Place, View};
 pub use screen::{Access, Context, Hits, Screen, Subject, Target, Wish};
 
+use crate::view::actions::ActionsScreen;
+use crate::view::cache::CacheScreen;
 use crate::view::glyphs::GlyphSet;
 use crate::view::lanes::Lanes;
 use crate::view::logs::Logs;
 use crate::view::overview::Overview;
+use crate::view::stages::StagesScreen;
 use crate::view::theme::{Depth, ThemeName};
 use follow::Extent;
 use overlay::Overlay;
@@ -133,7 +136,10 @@ impl App {
             screens: vec![
                 Box::new(Overview::default()),
                 Box::new(Lanes::default()),
+                Box::new(CacheScreen::default()),
+                Box::new(ActionsScreen::default()),
                 Box::new(Logs::default()),
+                Box::new(StagesScreen::default()),
             ],
             place: Place::Overview,
             trail: Vec::new(),
@@ -290,7 +296,7 @@ impl App {
         if self.world.frozen.is_none() {
             self.world.estimates.refresh(&self.world.farm, now);
             if let Some(build) = self.place.build() {
-                self.world.estimates.look(&self.world.farm, build, now);
+                self.world.look(build, now);
             }
         }
         (self.changed, self.prepared) = (false, now);

@@ -1,5 +1,7 @@
 //! Widgets: values that borrow state and draw it into a buffer.
 
+pub mod actions;
+pub mod cache;
 pub mod glyphs;
 pub mod graph;
 pub mod header;
@@ -9,6 +11,7 @@ pub mod logs;
 pub mod overview;
 pub mod popup;
 mod progress;
+pub mod stages;
 pub mod step_text;
 pub mod table;
 #[cfg(test)]

@@ -109,7 +109,7 @@ impl App {
 
     fn arrive(&mut self, now: i64) {
         if let Some(build) = self.place.build() {
-            self.world.estimates.look(&self.world.farm, build, now);
+            self.world.look(build, now);
         }
         let view = self.place.view();
         let filter = self.filters.get(&view).cloned().unwrap_or_default();

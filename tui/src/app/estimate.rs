@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use farm_model::BuildId;
 
-use crate::state::Farm;
 use crate::state::graph::{CriticalPath, critical_path};
+use crate::state::{Build, Farm};
 
 /// Steps that are looked at in one go.
 const BUDGET: usize = 1000;
@@ -44,10 +44,8 @@ impl Estimates {
     }
 
     /// Computes that of one build now, as it is looked at.
-    pub fn look(&mut self, farm: &Farm, id: BuildId, now: i64) {
-        if let Some(build) = farm.builds().get(&id)
-            && !self.paths.get(&id).is_some_and(|(at, _)| (0..HOLDS / 4).contains(&(now - at)))
-        {
+    pub fn look(&mut self, id: BuildId, build: &Build, now: i64) {
+        if !self.paths.get(&id).is_some_and(|(at, _)| (0..HOLDS / 4).contains(&(now - at))) {
             self.paths.insert(id, (now, critical_path(build, build.clock(now))));
         }
     }

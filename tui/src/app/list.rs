@@ -90,7 +90,7 @@ impl<K: Clone + PartialEq> List<K> {
             Tabular::SortNext | Tabular::SortPrevious => {
                 let step = if tabular == Tabular::SortNext { 1 } else { count - 1 };
                 for _ in 0..count {
-                    state.sort = (state.sort + step) % count;
+                    state.sort = (state.sort.min(count - 1) + step) % count;
                     if shown(&state.hidden, state.sort) {
                         break;
                     }

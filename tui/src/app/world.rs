@@ -46,6 +46,16 @@ impl World {
         }
     }
 
+    /// Computes the critical path of a build that is looked at.
+    pub fn look(&mut self, id: BuildId, now: i64) {
+        let told = self.farm.builds().get(&id);
+        let is_short = told.is_none_or(|build| build.requested().is_none());
+        let build = if is_short { self.follows.builds().get(&id).or(told) } else { told };
+        if let Some(build) = build {
+            self.estimates.look(id, build, now);
+        }
+    }
+
     /// What a screen may look at.
     pub fn context(&self, now: i64) -> Context<'_> {
         let (farm, now) = match self.frozen.as_deref() {

@@ -145,20 +145,30 @@ impl Changes {
     }
 
     fn compare(&mut self, path: &[u8], old: &Node, new: &Node, limit: usize) {
-        let contents = match (old, new) {
-            (Node::Directory(_), Node::Directory(_)) => true,
-            (Node::File(old), Node::File(new)) => old.blob == new.blob && old.hard_link == new.hard_link,
-            (Node::Symlink(old), Node::Symlink(new)) => old.target == new.target,
-            (Node::Device(old), Node::Device(new)) => old.kind == new.kind,
-            (Node::Directory(_) | Node::File(_) | Node::Symlink(_) | Node::Device(_), _) => false,
-        };
-        if !contents {
-            let count = size(old).max(size(new));
-            self.add(path.to_vec(), ChangeKind::Contents, count, limit);
-        } else if timeless(old.metadata()) != timeless(new.metadata()) {
-            self.add(path.to_vec(), ChangeKind::Metadata, 1, limit);
+        match difference(old, new) {
+            Some(ChangeKind::Contents) => {
+                let count = size(old).max(size(new));
+                self.add(path.to_vec(), ChangeKind::Contents, count, limit);
+            }
+            Some(kind) => self.add(path.to_vec(), kind, 1, limit),
+            None => {}
         }
     }
+}
+
+/// How two things at the same path differ, mtimes apart; of directories what is in them is left out.
+pub(crate) fn difference(old: &Node, new: &Node) -> Option<ChangeKind> {
+    let contents = match (old, new) {
+        (Node::Directory(_), Node::Directory(_)) => true,
+        (Node::File(old), Node::File(new)) => old.blob == new.blob && old.hard_link == new.hard_link,
+        (Node::Symlink(old), Node::Symlink(new)) => old.target == new.target,
+        (Node::Device(old), Node::Device(new)) => old.kind == new.kind,
+        (Node::Directory(_) | Node::File(_) | Node::Symlink(_) | Node::Device(_), _) => false,
+    };
+    if !contents {
+        return Some(ChangeKind::Contents);
+    }
+    (timeless(old.metadata()) != timeless(new.metadata())).then_some(ChangeKind::Metadata)
 }
 
 fn timeless(metadata: &Metadata) -> Metadata {
@@ -166,14 +176,14 @@ fn timeless(metadata: &Metadata) -> Metadata {
 }
 
 /// How many entries a node is, itself included.
-fn size(node: &Node) -> u64 {
+pub(crate) fn size(node: &Node) -> u64 {
     node.as_directory().map_or(0, |directory| directory.record.entries).saturating_add(1)
 }
 
-type Pair<'a> = (&'a Arc<[u8]>, Option<&'a Node>, Option<&'a Node>);
+pub(crate) type Pair<'a> = (&'a Arc<[u8]>, Option<&'a Node>, Option<&'a Node>);
 
 /// The names of both in order, with what each has there.
-fn pairs<'a>(before: &'a Entries, after: &'a Entries) -> impl Iterator<Item = Pair<'a>> {
+pub(crate) fn pairs<'a>(before: &'a Entries, after: &'a Entries) -> impl Iterator<Item = Pair<'a>> {
     let node = |entry: Option<&'a Entry>| match entry {
         Some(Entry::Node(node)) => Some(node),
         Some(Entry::Whiteout) | None => None,

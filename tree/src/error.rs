@@ -26,6 +26,14 @@ pub enum Error {
     /// A tree is deeper than a path can be long.
     #[error("the tree is deeper at `{0}` than a path can be long")]
     TooDeep(String),
+    /// There is more in the trees than can be looked at together.
+    #[error("there are {entries} files and directories in it, and more than {limit} cannot be looked at")]
+    TooLarge {
+        /// How many there are.
+        entries: u64,
+        /// How many there may be.
+        limit: u64,
+    },
     /// A path that cannot lie in a tree.
     #[error("`{0}` is not a path inside a tree")]
     InvalidPath(String),
@@ -107,6 +115,7 @@ impl Error {
             | Self::Store(_)
             | Self::Inconsistent(_)
             | Self::TooDeep(_)
+            | Self::TooLarge { .. }
             | Self::InvalidPath(_)
             | Self::NotADirectory(_)
             | Self::NotFound(_)

@@ -5,12 +5,15 @@
 #![warn(missing_docs)]
 
 pub mod build;
+pub mod compare;
 pub mod copy;
 pub mod diff;
 pub mod encoding;
 pub mod error;
 pub mod glob;
+pub mod heaviest;
 mod links;
+pub mod list;
 pub mod merge;
 pub mod mode;
 pub mod passwd;
@@ -21,13 +24,18 @@ pub mod resolve;
 pub mod select;
 #[cfg(test)]
 mod test_support;
+mod top;
 mod upper;
 pub mod walk;
+pub mod waste;
 
 pub use build::TreeBuilder;
+pub use compare::compare;
 pub use copy::{Destination, copy, workdir};
 pub use diff::{changes, normalise};
 pub use error::Error;
+pub use heaviest::heaviest;
+pub use list::list;
 pub use merge::{merge, merge_all};
 pub use record::{
     Device, DeviceKind, Directory, DirectoryRef, Entry, File, Metadata, Mtime, Node, Symlink, Tree,
@@ -35,3 +43,4 @@ pub use record::{
 pub use records::{Entries, MemoryRecords, Records};
 pub use select::{Adjustment, Selection};
 pub use walk::{each_record, verify, walk};
+pub use waste::waste;

@@ -4,6 +4,7 @@
 //! what happens.
 
 mod arguments;
+mod budget;
 mod detach;
 mod metadata;
 pub(crate) mod output;

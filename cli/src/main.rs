@@ -68,6 +68,8 @@ enum Command {
     Run(run::Arguments),
     /// List the images that have a name
     Images(images::list::Arguments),
+    /// Show what two images differ in, the heaviest first
+    Diff(images::diff::Arguments),
     /// Show the instructions that made an image, and what each weighs
     History(images::history::Arguments),
     /// Show everything about an image, as JSON
@@ -127,6 +129,7 @@ fn perform(command: Command) -> Result<ExitCode, Failure> {
         Command::Builds(arguments) => builds::run(arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Images(arguments) => images::list::run(&arguments),
+        Command::Diff(arguments) => images::diff::run(&arguments),
         Command::History(arguments) => images::history::run(&arguments),
         Command::Inspect(arguments) => images::inspect::run(&arguments),
         Command::Tag(arguments) => images::names::tag(&arguments),

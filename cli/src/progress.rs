@@ -9,7 +9,8 @@ use std::io::{IsTerminal as _, Write as _};
 use farm_model::Recorded;
 use farm_model::event::Ending;
 
-pub(crate) use plain::{Plain, size};
+pub(crate) use farm_model::decimal_size as size;
+pub(crate) use plain::Plain;
 
 use crate::failure::Failure;
 use raw::Raw;

@@ -167,6 +167,10 @@ impl<F: FnMut(u64, Recorded)> Follower<F> {
             Reply::Builds(_)
             | Reply::Images(_)
             | Reply::Image(_)
+            | Reply::Waste(_)
+            | Reply::Entries(_)
+            | Reply::Compared(_)
+            | Reply::Sharing(_)
             | Reply::Removed(_)
             | Reply::Usage(_)
             | Reply::Output { .. }

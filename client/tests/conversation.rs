@@ -12,6 +12,7 @@ use farm_model::event::{Ending, encoding};
 use farm_model::op::Network;
 use farm_model::{BlobDigest, BuildEvent, BuildId, ContextName, Platform, Recorded, Scope};
 use farm_proto::Secret;
+use farm_proto::budget::Budget;
 use farm_proto::client::{BuildRequest, Compression, Form, Goal, Interest, NoCache, Output, Reply, Request};
 use farm_proto::session::{Answer, Ask, OutputPart, Question};
 use farm_transport::{Authority, Connection, Credentials, Endpoint, Identity, Role, Stream};
@@ -58,6 +59,7 @@ fn request() -> BuildRequest {
         names: Vec::new(),
         outputs: vec![output(Form::OciArchive)],
         wants_image_id: false,
+        budget: Budget::default(),
     }
 }
 

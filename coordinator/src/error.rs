@@ -110,6 +110,14 @@ pub enum Error {
         /// The way out, when there is one.
         hint: Option<String>,
     },
+    /// The image weighs more than it may.
+    #[error("{message}")]
+    OverBudget {
+        /// By how much, and what makes it heavy; several lines.
+        message: String,
+        /// What can be done about it.
+        hint: String,
+    },
     /// A file of a context kept changing while it was read.
     #[error("files of context `{0}` keep changing while they are read")]
     ContextChanges(ContextName),
@@ -149,6 +157,14 @@ pub enum Error {
     /// There is no such image.
     #[error("there is no image `{0}`")]
     NoSuchImage(String),
+    /// An image has no such layer.
+    #[error("`{image}` has only {layers} layers, numbered from 0")]
+    NoSuchLayer {
+        /// Which image.
+        image: String,
+        /// How many it has.
+        layers: usize,
+    },
     /// Several images have an id that begins like this.
     #[error("several images have an id that begins with `{0}`")]
     AmbiguousImage(String),
@@ -202,11 +218,13 @@ impl Error {
             Self::Dockerfile(_)
             | Self::NoBuild(_)
             | Self::NoSuchImage(_)
+            | Self::NoSuchLayer { .. }
             | Self::AmbiguousImage(_)
             | Self::NoCommand(_)
             | Self::NotYours(_)
             | Self::NotAllowed(_) => Blame::Usage,
             Self::Process { .. }
+            | Self::OverBudget { .. }
             | Self::ContextChanges(_)
             | Self::SecretMissing(_)
             | Self::SshMissing(_)

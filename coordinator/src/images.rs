@@ -1,8 +1,12 @@
 //! Images that have a name: what a build with `--tag` leaves, and what can be asked of it. Everything here is metadata; the
 //! bytes are layers like any other, pinned by the record.
 
+pub(crate) mod budget;
 mod describe;
+mod query;
 mod record;
+mod sharing;
+mod trend;
 
 use std::sync::Arc;
 
@@ -10,13 +14,17 @@ use farm_model::event::StageSize;
 use farm_model::{BuildEvent, BuildId, OciDigest, Reference};
 use farm_oci::ImageLayer;
 use farm_proto::client::Reply;
+use farm_store::Store;
 
 use crate::Error;
 use crate::build::{Farm, blocking};
 use crate::image::Finished;
 use crate::stage::{ChainLayer, Shared, State};
 
+pub(crate) use query::{compare, entries, waste};
 pub(crate) use record::Record;
+pub(crate) use sharing::sharing;
+pub(crate) use trend::put;
 
 /// Gives a finished image its names. What had them before is remembered by its size.
 pub(crate) async fn record(
@@ -31,7 +39,7 @@ pub(crate) async fn record(
     if let BuildEvent::Completed { stages: weighed, discarded_bytes, .. } = &finished.event {
         (stages, discarded) = (weighed.clone(), *discarded_bytes);
     }
-    let mut record = Record {
+    let record = Record {
         image: finished.image.clone(),
         merged: finished.merged.layer_ref(),
         bytes: finished.merged.root.record.bytes,
@@ -40,20 +48,12 @@ pub(crate) async fn record(
         discarded,
         previous: None,
         config,
+        named: 0,
+        trend: Vec::new(),
     };
     blocking(move || {
         for name in names {
-            let name = name.familiar();
-            record.previous = None;
-            if let Some(before) = find(&farm, &name)? {
-                // A build that went on after an interruption is not its own predecessor.
-                record.previous =
-                    if before.build == Some(build) { before.previous } else { Some(before.bytes) };
-                if before.id() == record.id() {
-                    record.config = record.config.or(before.config);
-                }
-            }
-            farm.store.put_image(&name, &record.encode())?;
+            put(&farm.store, &name.familiar(), record.clone())?;
         }
         Ok(())
     })
@@ -62,7 +62,7 @@ pub(crate) async fn record(
 
 /// The image of that name; none when the farm has none, or when the name is one of a digest.
 pub(crate) fn named(farm: &Farm, name: &Reference) -> Result<Option<Record>, Error> {
-    if name.digest.is_some() { Ok(None) } else { find(farm, &name.familiar()) }
+    if name.digest.is_some() { Ok(None) } else { find(&farm.store, &name.familiar()) }
 }
 
 /// The state of a stage that starts from an image of the farm's own.
@@ -110,10 +110,8 @@ pub(crate) async fn inspect(farm: &Arc<Farm>, image: &str) -> Result<Reply, Erro
 pub(crate) async fn tag(farm: &Arc<Farm>, image: &str, name: &Reference) -> Result<Reply, Error> {
     let (farm, image, name) = (Arc::clone(farm), image.to_owned(), name.familiar());
     blocking(move || {
-        let (_, mut record) = look_up(&farm, &image)?;
-        record.previous =
-            find(&farm, &name)?.filter(|before| before.id() != record.id()).map(|before| before.bytes);
-        farm.store.put_image(&name, &record.encode())?;
+        let (_, record) = look_up(&farm, &image)?;
+        put(&farm.store, &name, record)?;
         Ok(Reply::Done)
     })
     .await
@@ -188,6 +186,6 @@ fn is_beginning(text: &str, record: &Record) -> bool {
         && (record.id().starts_with(digits) || config.is_some_and(|text| text[7..].starts_with(digits)))
 }
 
-fn find(farm: &Farm, name: &str) -> Result<Option<Record>, Error> {
-    Ok(farm.store.image(name)?.and_then(|bytes| Record::decode(&bytes).ok()))
+fn find(store: &Store, name: &str) -> Result<Option<Record>, Error> {
+    Ok(store.image(name)?.and_then(|bytes| Record::decode(&bytes).ok()))
 }

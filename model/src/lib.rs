@@ -16,6 +16,7 @@ pub mod platform;
 pub mod reference;
 pub mod result;
 pub mod scope;
+pub mod units;
 
 pub use causes::causes;
 pub use config::{Healthcheck, History, ImageConfig};
@@ -28,3 +29,4 @@ pub use platform::Platform;
 pub use reference::Reference;
 pub use result::{Exit, StepResult, Usage};
 pub use scope::Scope;
+pub use units::decimal_size;

@@ -11,7 +11,9 @@ use farm_model::op::{Network, Ulimit};
 use farm_model::{BuildId, Exit, Platform, Reference};
 use rkyv::{Archive, Deserialize, Serialize};
 
+use crate::budget::Budget;
 use crate::image::{ImageDetails, ImageSummary, PruneRequest, UsageRow};
+use crate::image_query::{DirectoryListing, EntriesRequest, ImageComparison, ImageWaste, SharedBytes};
 use crate::transfer::{Moved, PullRequest, PushRequest, PushedImage, SaveRequest};
 
 /// The first message on a stream that a client opens. → [`Reply`]s; what they are is said with each.
@@ -48,6 +50,26 @@ pub enum Request {
         /// A name or an id.
         image: String,
     },
+    /// What the layers of an image hold in vain. → [`Reply::Waste`].
+    Waste {
+        /// A name or an id.
+        image: String,
+        /// So many of the worst files of each kind in each layer; the coordinator may give fewer.
+        worst: u32,
+    },
+    /// One directory of an image. → [`Reply::Entries`].
+    Entries(Box<EntriesRequest>),
+    /// What two images differ in. → [`Reply::Compared`].
+    Compare {
+        /// A name or an id.
+        before: String,
+        /// A name or an id.
+        after: String,
+        /// So many of the heaviest differences; the coordinator may give fewer.
+        limit: u32,
+    },
+    /// Which layers the images that have a name share. → [`Reply::Sharing`].
+    Sharing,
     /// Give an image another name. → [`Reply::Done`].
     Tag {
         /// A name or an id.
@@ -144,6 +166,8 @@ pub struct BuildRequest {
     pub outputs: Vec<Output>,
     /// Whether the client needs the image's id although no output puts the image together.
     pub wants_image_id: bool,
+    /// What the image may weigh; over it, the build fails and nothing is written or named.
+    pub budget: Budget,
 }
 
 /// What is wanted of a build.
@@ -264,6 +288,14 @@ pub enum Reply {
     Images(Vec<ImageSummary>),
     /// One image.
     Image(Box<ImageDetails>),
+    /// What the layers of an image hold in vain.
+    Waste(Box<ImageWaste>),
+    /// A directory of an image.
+    Entries(Box<DirectoryListing>),
+    /// What two images differ in.
+    Compared(Box<ImageComparison>),
+    /// Which layers images share.
+    Sharing(Box<SharedBytes>),
     /// The names that were taken away.
     Removed(Vec<String>),
     /// Use of the disk.

@@ -28,6 +28,8 @@ pub struct ImageSummary {
     pub layers: u32,
     /// The build that made it.
     pub build: Option<BuildId>,
+    /// What the last images of this name weighed, the oldest first and this one last; a bounded number of them.
+    pub trend: Vec<u64>,
 }
 
 /// Everything about an image.
@@ -45,6 +47,21 @@ pub struct ImageDetails {
     pub history: Vec<HistoryRow>,
     /// What each stage of its build weighed.
     pub stages: Vec<StageRow>,
+    /// The images that had this name, the oldest first and this one last; a bounded number of them.
+    pub trend: Vec<TrendPoint>,
+}
+
+/// An image that has or had a name.
+#[derive(Archive, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct TrendPoint {
+    /// Nanoseconds since the Unix epoch at which it got the name.
+    pub time: i64,
+    /// Its merged file system, unpacked.
+    pub bytes: u64,
+    /// Compressed bytes of its layers, if all of them were packed while it had the name.
+    pub packed_bytes: Option<u64>,
+    /// The build that made it.
+    pub build: Option<BuildId>,
 }
 
 /// A layer of an image.

@@ -20,9 +20,11 @@
 #![warn(missing_docs)]
 
 pub mod blob;
+pub mod budget;
 pub mod client;
 pub mod frame;
 pub mod image;
+pub mod image_query;
 pub mod message;
 pub mod secret;
 pub mod session;

@@ -89,6 +89,17 @@ pub fn list(
     Ok(Listing { path, rows: rows.into_iter().skip(skip).take(most).collect(), total })
 }
 
+/// The topmost of `layers` that holds something at the tree path `path`, from 0.
+pub fn layer_of(records: &dyn Records, layers: &[Tree], path: &[u8]) -> Result<Option<usize>, Error> {
+    for (number, layer) in layers.iter().enumerate().rev() {
+        match at(records, layer, path)? {
+            At::Directory { .. } | At::Other(Entry::Node(_)) => return Ok(Some(number)),
+            At::Other(Entry::Whiteout) | At::Nothing => {}
+        }
+    }
+    Ok(None)
+}
+
 fn of_layer(records: &dyn Records, layers: &[Tree], number: usize, path: &[u8]) -> Result<Vec<Row>, Error> {
     let missing = || Error::NotFound(path::absolute(path));
     let layer = layers.get(number).ok_or_else(missing)?;
@@ -139,7 +150,7 @@ fn of_image(
     let node = found.node.ok_or_else(|| Error::NotFound(path::text(written)))?;
     let (directory, entries) = match node {
         Node::Directory(directory) => (found.path.as_slice(), load(records, &directory.record)?),
-        node => {
+        node @ (Node::File(_) | Node::Symlink(_) | Node::Device(_)) => {
             let name: Arc<[u8]> = path::name(&found.path).into();
             (path::parent(&found.path), Arc::new(Entries::from([(name, Entry::Node(node))])))
         }
@@ -372,6 +383,17 @@ mod tests {
         assert_eq!(shown(&listing), ["ls Same @1", "sh Same @0"]);
         let one = list(&records, &layers, Whose::Merged(&merged), b"/bin/sh", 0, 99).unwrap();
         assert_eq!((shown(&one), one.path), (vec!["sh Same @0".to_owned()], b"usr/bin/sh".to_vec()));
+    }
+
+    #[test]
+    fn a_path_comes_from_the_topmost_layer_that_holds_it() {
+        let records = MemoryRecords::new();
+        let layers = layers(&records);
+        let of = |path: &str| layer_of(&records, &layers, path.as_bytes()).unwrap();
+        assert_eq!(
+            [of("etc/a"), of("usr/bin/sh"), of("usr/bin"), of("no")],
+            [Some(2), Some(0), Some(1), None]
+        );
     }
 
     #[test]

@@ -226,12 +226,11 @@ impl Walk<'_> {
             Some(Slot::Directory(level)) => self.drop_level(level, fate),
             Some(Slot::File(held)) if held.bytes > 0 => {
                 let by = Because::Layer(self.layer);
-                match fate {
-                    Fate::Overwritten => {
-                        self.tally(held.layer, |tally| &mut tally.overwritten, held.bytes, by)
-                    }
-                    Fate::Deleted => self.tally(held.layer, |tally| &mut tally.deleted, held.bytes, by),
-                }
+                let part: fn(&mut Tally) -> &mut Part = match fate {
+                    Fate::Overwritten => |tally| &mut tally.overwritten,
+                    Fate::Deleted => |tally| &mut tally.deleted,
+                };
+                self.tally(held.layer, part, held.bytes, by);
             }
             Some(Slot::File(_) | Slot::Other) | None => {}
         }

@@ -12,6 +12,7 @@ Examples:
   farm build --build-arg V=2 --secret id=npm,src=npmrc .
   git archive HEAD | farm build -q -                   a context from standard input
   farm build --plan .                                  what would run, and why
+  farm build -t shop:1 --max-size 200MB --max-growth 5% --push .
 
 Ctrl-C leaves the build, which ends unless somebody else waits for it.
 
@@ -123,8 +124,17 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) iidfile: Option<PathBuf>,
 
+    /// Fail when the image weighs more than this, such as 200MB: its files unpacked, base included, as `farm images`
+    /// shows it. Nothing is written, pushed or named then, and a table says what makes it heavy
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_size: Option<String>,
+
+    /// Fail when the image weighs so much more than the one that has its name now: a size, or a part of it such as 5%
+    #[arg(long, value_name = "SIZE|PERCENT%")]
+    pub(crate) max_growth: Option<String>,
+
     /// Run nothing; show what would run, and why
-    #[arg(long, conflicts_with_all = ["outputs", "push", "load", "iidfile", "metadata_file", "detach"])]
+    #[arg(long, conflicts_with_all = ["outputs", "push", "load", "iidfile", "metadata_file", "detach", "max_size", "max_growth"])]
     pub(crate) plan: bool,
 
     /// Build in the background; print the build's id and return

@@ -11,7 +11,7 @@ use farm_model::{BuildId, ContextName, Platform, Reference};
 use farm_proto::client::{BuildRequest, Goal, NamedContext, NoCache};
 
 use crate::build::standard_input::StandardInput;
-use crate::build::{Arguments, output, specs};
+use crate::build::{Arguments, budget, output, specs};
 use crate::failure::Failure;
 use crate::interrupt::StopFlag;
 use crate::paths;
@@ -42,6 +42,7 @@ pub(super) fn read(
             names.push(name);
         }
     }
+    let budget = budget::budget(arguments, names.len())?;
     answers.outputs = outputs.iter().map(|output| output.destination.clone()).collect();
     let request = BuildRequest {
         build,
@@ -67,6 +68,7 @@ pub(super) fn read(
         outputs: outputs.into_iter().map(|output| output.wanted).collect(),
         wants_image_id: !arguments.plan
             && (quiet(arguments) || arguments.iidfile.is_some() || arguments.metadata_file.is_some()),
+        budget,
         dockerfile: Vec::new(),
         dockerfile_name: String::new(),
     };

@@ -8,8 +8,6 @@ use crate::template::Template;
 
 const FIELDS: [&str; 4] = ["CreatedSince", "CreatedBy", "Size", "Comment"];
 const TABLE: &str = "table {{.CreatedSince}}\\t{{.Size}}\\t{{.CreatedBy}}";
-/// Longer instructions are cut, unless they are wanted whole.
-const LONGEST: usize = 80;
 
 /// Arguments of `farm history`.
 #[derive(Debug, clap::Args)]
@@ -38,9 +36,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         super::details(&client, &arguments.image).await
     })?;
     let row = |entry: &farm_proto::image::HistoryRow| {
-        let line = entry.created_by.split_whitespace().collect::<Vec<_>>().join(" ");
-        let cut = !arguments.no_trunc && line.chars().count() > LONGEST;
-        let shown = if cut { line.chars().take(LONGEST - 1).chain(['…']).collect() } else { line };
+        let shown = if arguments.no_trunc {
+            entry.created_by.split_whitespace().collect::<Vec<_>>().join(" ")
+        } else {
+            super::instruction(&entry.created_by)
+        };
         vec![
             entry.created.map(show::ago).unwrap_or_default(),
             shown,

@@ -4,7 +4,7 @@ use farm_proto::client::{Reply, Request};
 use farm_proto::image::ImageSummary;
 use serde_json::json;
 
-use super::short;
+use super::{Question, short};
 use crate::builds::ask;
 use crate::connection::{self, Options};
 use crate::failure::Failure;
@@ -12,7 +12,7 @@ use crate::progress::size;
 use crate::show;
 use crate::template::Template;
 
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "Repository",
     "Tag",
     "ID",
@@ -22,6 +22,7 @@ const FIELDS: [&str; 13] = [
     "Size",
     "PackedSize",
     "Change",
+    "Trend",
     "Discarded",
     "Layers",
     "Platform",
@@ -40,13 +41,20 @@ Filters:
   reference=PATTERN   names that match; `*` stands for anything but `/`
   before=IMAGE  since=IMAGE
 
+`{{.Trend}}` draws what the last images of the name weighed.
+
 Examples:
+  farm images waste shop:1
+  farm images files shop:1 /usr --layer 2
   farm images --filter 'reference=shop*' --format '{{.Repository}}\\t{{.Size}}'";
 
 /// Arguments of `farm images`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = NOTES)]
+#[command(after_help = NOTES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    question: Option<Question>,
+
     /// Only images of this name, or that match this pattern
     #[arg(value_name = "NAME")]
     name: Option<String>,
@@ -73,6 +81,9 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(question) = &arguments.question {
+        return question.answer();
+    }
     let template = Template::parse(arguments.format.as_deref().unwrap_or(TABLE), &FIELDS)?;
     let mut images = crate::block_on(async {
         let client = connection::connect(&arguments.connection).await?;
@@ -178,6 +189,7 @@ fn row(image: &ImageSummary) -> Vec<String> {
         size(image.bytes),
         image.packed_bytes.map(size).unwrap_or_default(),
         change.unwrap_or_default(),
+        super::trend::line(&image.trend),
         size(image.discarded_bytes),
         image.layers.to_string(),
         image.platform.to_string(),
@@ -191,7 +203,7 @@ fn as_json(image: &ImageSummary) -> serde_json::Value {
         "name": image.name, "repository": repository, "tag": tag, "id": image.id, "config": image.config,
         "created": image.created, "platform": image.platform.to_string(), "bytes": image.bytes,
         "packed_bytes": image.packed_bytes, "previous_bytes": image.previous_bytes,
-        "discarded_bytes": image.discarded_bytes, "layers": image.layers,
+        "discarded_bytes": image.discarded_bytes, "layers": image.layers, "trend": image.trend,
         "build": image.build.map(|build| build.to_string()),
     })
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use farm_model::event::StageSize;
-use farm_model::{BuildEvent, StepId};
+use farm_model::{BuildEvent, StepId, decimal_size as size};
 
 /// What has been seen so far.
 #[derive(Debug, Default)]
@@ -197,22 +197,6 @@ fn seconds(micros: u64) -> String {
     format!("{}.{:03}s", micros / 1_000_000, micros / 1_000 % 1_000)
 }
 
-/// A size with three significant digits, in decimal units as registries count.
-pub(crate) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
-    let (mut whole, mut rest, mut unit) = (bytes, 0, 0);
-    while whole >= 1000 && unit + 1 < UNITS.len() {
-        rest = whole % 1000;
-        whole /= 1000;
-        unit += 1;
-    }
-    match (unit, whole) {
-        (0, _) | (_, 100..) => format!("{whole}{}", UNITS[unit]),
-        (_, 10..) => format!("{whole}.{}{}", rest / 100, UNITS[unit]),
-        _ => format!("{whole}.{:02}{}", rest / 10, UNITS[unit]),
-    }
-}
-
 /// What each stage weighed beside the image.
 fn summary(out: &mut String, stages: &[StageSize], image_bytes: u64, discarded_bytes: u64) {
     let width = stages.iter().map(|stage| stage.stage.chars().count()).max().unwrap_or(0).max(5);
@@ -281,13 +265,5 @@ mod tests {
         assert_eq!(printable(b"a\x1b[2Jb"), "a\\u{1b}[2Jb");
         assert_eq!(printable(b"10%\r20%"), "20%");
         assert_eq!(printable(b"\xff"), "\u{fffd}");
-    }
-
-    #[test]
-    fn sizes_have_three_digits() {
-        assert_eq!(size(999), "999B");
-        assert_eq!(size(1_234), "1.23kB");
-        assert_eq!(size(12_345_678), "12.3MB");
-        assert_eq!(size(123_456_789_000), "123GB");
     }
 }

@@ -72,6 +72,7 @@ impl Build<'_> {
         }
         let finished = image::assemble(&shared).await?;
         reporter.send(finished.event.clone()).await;
+        images::budget::check(farm, &finished, self.asked, reporter).await?;
         let outputs = Outputs {
             farm,
             session: &self.session,

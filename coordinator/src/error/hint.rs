@@ -18,6 +18,7 @@ impl Error {
             Self::Context { hint, .. } | Self::Output { hint, .. } | Self::Secret { hint, .. } => {
                 hint.clone()
             }
+            Self::OverBudget { hint, .. } => Some(hint.clone()),
             Self::ContextChanges(_) => {
                 Some("stop what writes to the context, or ignore it in .dockerignore".to_owned())
             }
@@ -51,6 +52,7 @@ impl Error {
             | Self::State { .. }
             | Self::User(_)
             | Self::NotPlanned(_)
+            | Self::NoSuchLayer { .. }
             | Self::NotYours(_)
             | Self::NotAllowed(_)
             | Self::WouldRun

@@ -1,8 +1,8 @@
 //! Images in the words of the protocol.
 
-use farm_oci::ImageLayer;
 use farm_oci::config::write_config;
-use farm_proto::image::{HistoryRow, ImageDetails, ImageSummary, LayerDetails, StageRow};
+use farm_oci::{Image, ImageLayer};
+use farm_proto::image::{HistoryRow, ImageDetails, ImageSummary, LayerDetails, StageRow, TrendPoint};
 use farm_store::Store;
 
 use super::Record;
@@ -10,8 +10,6 @@ use crate::Error;
 
 /// An image in a list.
 pub(super) fn summary(store: &Store, name: &str, record: &Record) -> ImageSummary {
-    let packed: Option<Vec<u64>> =
-        record.image.layers.iter().map(|layer| packed_bytes(store, layer)).collect();
     ImageSummary {
         name: name.to_owned(),
         id: record.id(),
@@ -19,11 +17,12 @@ pub(super) fn summary(store: &Store, name: &str, record: &Record) -> ImageSummar
         created: record.created(),
         platform: record.image.config.platform.clone(),
         bytes: record.bytes,
-        packed_bytes: packed.map(|sizes| sizes.iter().sum()),
+        packed_bytes: all_packed_bytes(store, record),
         previous_bytes: record.previous,
         discarded_bytes: record.discarded,
         layers: u32::try_from(record.image.layers.len()).unwrap_or(u32::MAX),
         build: record.build,
+        trend: record.trend.iter().map(|point| point.bytes).chain([record.bytes]).collect(),
     }
 }
 
@@ -67,11 +66,39 @@ pub(super) fn details(
         layers,
         history,
         stages: stages.collect(),
+        trend: record.trend.iter().cloned().chain([point(store, record)]).collect(),
     })
 }
 
+/// The image as a point of its name's trend.
+pub(super) fn point(store: &Store, record: &Record) -> TrendPoint {
+    TrendPoint {
+        time: record.named,
+        bytes: record.bytes,
+        packed_bytes: all_packed_bytes(store, record),
+        build: record.build,
+    }
+}
+
+/// The instruction that made each layer, the lowest first; empty where the image does not say.
+pub(super) fn instructions(image: &Image) -> Vec<String> {
+    let mut made = image.history.iter().filter(|entry| !entry.empty_layer);
+    image
+        .layers
+        .iter()
+        .map(|_| made.next().map_or_else(String::new, |entry| entry.created_by.clone()))
+        .collect()
+}
+
+/// Compressed bytes of all layers; none before each of them was packed.
+fn all_packed_bytes(store: &Store, record: &Record) -> Option<u64> {
+    let packed: Option<Vec<u64>> =
+        record.image.layers.iter().map(|layer| packed_bytes(store, layer)).collect();
+    packed.map(|sizes| sizes.iter().sum())
+}
+
 /// Compressed bytes of a layer: what its registry had, else the smallest form in which it was packed.
-fn packed_bytes(store: &Store, layer: &ImageLayer) -> Option<u64> {
+pub(super) fn packed_bytes(store: &Store, layer: &ImageLayer) -> Option<u64> {
     match layer {
         ImageLayer::Base { descriptor, .. } => Some(descriptor.descriptor.size),
         ImageLayer::Built(layer) => {

@@ -6,9 +6,12 @@ use farm_model::result::LayerRef;
 use farm_model::{BuildId, ContentDigest, LayerDigest, OciDigest};
 use farm_oci::config::{parse_config, write_config};
 use farm_oci::{Image, ImageLayer, LayerDescriptor};
+use farm_proto::image::TrendPoint;
 
 /// Version of the written form.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The version before images remembered those that had their name.
+const WITHOUT_TREND: u8 = 1;
 /// Domain of image ids.
 const DOMAIN: &str = "farm 2026-11 image id v1";
 
@@ -30,6 +33,10 @@ pub(crate) struct Record {
     pub(crate) previous: Option<u64>,
     /// The digest of its configuration, once it was put together.
     pub(crate) config: Option<OciDigest>,
+    /// Nanoseconds since the Unix epoch at which it got the name.
+    pub(crate) named: i64,
+    /// The images that had the name before, the oldest first.
+    pub(crate) trend: Vec<TrendPoint>,
 }
 
 impl Record {
@@ -84,13 +91,16 @@ impl Record {
         encoder.option(self.config, |encoder, digest| {
             encoder.raw(&digest.0);
         });
+        encoder.i64(self.named);
+        encoder.list(&self.trend, put_point);
         encoder.into_bytes()
     }
 
     /// Reads the written form.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut decoder = Decoder::new(bytes);
-        if decoder.u8()? != VERSION {
+        let version = decoder.u8()?;
+        if !matches!(version, VERSION | WITHOUT_TREND) {
             return Err(decoder.malformed("an image record of another version"));
         }
         let json = decoder.bytes()?;
@@ -109,7 +119,7 @@ impl Record {
                 None => ImageLayer::Built(layer),
             })
         })?;
-        let record = Self {
+        let mut record = Self {
             image: Image { config: parsed.config, history: parsed.history, layers },
             merged: take_layer(&mut decoder)?,
             bytes: decoder.u64()?,
@@ -125,7 +135,15 @@ impl Record {
             discarded: decoder.u64()?,
             previous: decoder.option(Decoder::u64)?,
             config: decoder.option(|decoder| decoder.array().map(OciDigest))?,
+            named: 0,
+            trend: Vec::new(),
         };
+        if version == WITHOUT_TREND {
+            record.named = record.created();
+        } else {
+            record.named = decoder.i64()?;
+            record.trend = decoder.list(take_point)?;
+        }
         decoder.finish()?;
         Ok(record)
     }
@@ -139,14 +157,32 @@ fn take_layer(decoder: &mut Decoder<'_>) -> Result<LayerRef, Malformed> {
     Ok(LayerRef { digest: LayerDigest(decoder.array()?), content: ContentDigest(decoder.array()?) })
 }
 
+fn put_point(encoder: &mut Encoder, point: &TrendPoint) {
+    encoder.i64(point.time).u64(point.bytes);
+    encoder.option(point.packed_bytes, |encoder, bytes| {
+        encoder.u64(bytes);
+    });
+    encoder.option(point.build, |encoder, build| {
+        encoder.raw(&build.0);
+    });
+}
+
+fn take_point(decoder: &mut Decoder<'_>) -> Result<TrendPoint, Malformed> {
+    Ok(TrendPoint {
+        time: decoder.i64()?,
+        bytes: decoder.u64()?,
+        packed_bytes: decoder.option(Decoder::u64)?,
+        build: decoder.option(|decoder| decoder.array().map(BuildId))?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use farm_model::{History, ImageConfig, Platform};
 
     use super::*;
 
-    #[test]
-    fn a_record_is_read_as_it_was_written() {
+    fn record() -> Record {
         let layer = |byte| LayerRef { digest: LayerDigest([byte; 32]), content: ContentDigest([byte; 32]) };
         let mut config = ImageConfig::scratch(Platform::host());
         config.cmd = Some(vec!["/app".into()]);
@@ -157,7 +193,7 @@ mod tests {
             author: None,
             empty_layer: false,
         }];
-        let record = Record {
+        Record {
             image: Image { config, history, layers: vec![ImageLayer::Built(layer(1))] },
             merged: layer(2),
             bytes: 3,
@@ -166,9 +202,31 @@ mod tests {
             discarded: 7,
             previous: Some(8),
             config: None,
-        };
+            named: 9,
+            trend: vec![TrendPoint {
+                time: -1,
+                bytes: 2,
+                packed_bytes: Some(3),
+                build: Some(BuildId([5; 8])),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let record = record();
         assert_eq!(Record::decode(&record.encode()).unwrap(), record);
         assert!(Record::decode(&record.encode()[1..]).is_err());
         assert_eq!(record.id().len(), 64);
+    }
+
+    #[test]
+    fn a_record_of_the_version_before_is_still_read() {
+        let record = Record { trend: Vec::new(), ..record() };
+        let mut bytes = record.encode();
+        // The time of its name and an empty list.
+        bytes.truncate(bytes.len() - 8 - 8);
+        bytes[0] = WITHOUT_TREND;
+        assert_eq!(Record::decode(&bytes).unwrap(), Record { named: record.created(), ..record });
     }
 }

@@ -64,6 +64,10 @@ pub(super) async fn answer(service: &Arc<Service>, connection: &Connection, mut 
         | Request::Builds { .. }
         | Request::Images
         | Request::Inspect { .. }
+        | Request::Waste { .. }
+        | Request::Entries(_)
+        | Request::Compare { .. }
+        | Request::Sharing
         | Request::Tag { .. }
         | Request::Remove { .. }
         | Request::DiskUsage
@@ -84,6 +88,10 @@ fn is_looking(request: &Request) -> bool {
         Request::Builds { .. }
         | Request::Images
         | Request::Inspect { .. }
+        | Request::Waste { .. }
+        | Request::Entries(_)
+        | Request::Compare { .. }
+        | Request::Sharing
         | Request::DiskUsage
         | Request::Status
         | Request::Watch => true,
@@ -109,6 +117,10 @@ async fn reply(service: &Service, request: Request) -> Result<Reply, Error> {
         Request::Builds { limit } => Ok(Reply::Builds(farm.builds.list(limit).await?)),
         Request::Images => images::list(farm).await,
         Request::Inspect { image } => images::inspect(farm, &image).await,
+        Request::Waste { image, worst } => images::waste(farm, image, worst).await,
+        Request::Entries(request) => images::entries(farm, *request).await,
+        Request::Compare { before, after, limit } => images::compare(farm, before, after, limit).await,
+        Request::Sharing => images::sharing(farm).await,
         Request::Tag { image, name } => images::tag(farm, &image, &name).await,
         Request::Remove { images } => images::remove(farm, images).await,
         Request::DiskUsage => disk::usage(farm).await,

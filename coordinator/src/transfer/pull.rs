@@ -52,12 +52,14 @@ pub(super) async fn keep(
         discarded: 0,
         previous: None,
         config: Some(resolved.manifest.config.digest),
+        named: 0,
+        trend: Vec::new(),
     };
     let (store, names, kept) = (farm.store.clone(), names.to_vec(), record.clone());
     blocking(move || {
         store.put_tree(&pulled.tree)?;
         for name in names {
-            store.put_image(&name.familiar(), &kept.encode())?;
+            images::put(&store, &name.familiar(), kept.clone())?;
         }
         Ok(())
     })

@@ -10,8 +10,10 @@ use farm_model::{
     Platform, Scope, StepDigest, Usage, WorkerId,
 };
 use farm_proto::blob::Fetch;
+use farm_proto::budget::{Budget, Growth};
 use farm_proto::client::*;
 use farm_proto::image::*;
+use farm_proto::image_query::*;
 use farm_proto::message::Made;
 use farm_proto::session::{Answer, Ask, OutputPart, Question};
 use farm_proto::transfer::{
@@ -78,6 +80,7 @@ fn build() -> BuildRequest {
             output(Form::Image, Compression::Gzip),
         ],
         wants_image_id: true,
+        budget: Budget { max_bytes: Some(1), max_growth: Some(Growth::Bytes(2)) },
     }
 }
 
@@ -94,7 +97,8 @@ fn output(form: Form, compression: Compression) -> Output {
 }
 
 pub(crate) fn requests() -> Vec<Request> {
-    let plan = BuildRequest { goal: Goal::Plan, no_cache: NoCache::All, platform: None, ..build() };
+    let budget = Budget { max_bytes: None, max_growth: Some(Growth::Hundredths(1250)) };
+    let plan = BuildRequest { goal: Goal::Plan, no_cache: NoCache::All, platform: None, budget, ..build() };
     let run = RunRequest {
         image: text("busybox"),
         command: vec![text("sh")],
@@ -115,6 +119,16 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Builds { limit: 10 },
         Request::Images,
         Request::Inspect { image: text("a:1") },
+        Request::Waste { image: text("a:1"), worst: 3 },
+        Request::Entries(Box::new(EntriesRequest {
+            image: text("a:1"),
+            layer: Some(1),
+            path: b"/etc".to_vec(),
+            skip: 2,
+            limit: 3,
+        })),
+        Request::Compare { before: text("a:1"), after: text("b:2"), limit: 5 },
+        Request::Sharing,
         Request::Tag { image: text("a:1"), name: "b:2".parse().unwrap() },
         Request::Remove { images: vec![text("a:1"), text("b:2")] },
         Request::DiskUsage,
@@ -150,6 +164,7 @@ fn image() -> ImageDetails {
         discarded_bytes: 3,
         layers: 4,
         build: Some(BUILD),
+        trend: vec![2, 1],
     };
     let layer = LayerDetails { digest: text("0"), bytes: 1, entries: 2, packed_bytes: None, base: true };
     let row = HistoryRow { created: None, created_by: text("RUN"), comment: text(""), bytes: Some(1) };
@@ -160,6 +175,7 @@ fn image() -> ImageDetails {
         layers: vec![layer],
         history: vec![row],
         stages: vec![StageRow { stage: text("build"), bytes: 1, kept: false }],
+        trend: vec![TrendPoint { time: -1, bytes: 2, packed_bytes: Some(1), build: Some(BUILD) }],
     }
 }
 
@@ -179,6 +195,92 @@ fn summary(state: BuildState) -> BuildSummary {
         image_bytes: Some(9),
         client: text("ci"),
     }
+}
+
+fn waste() -> ImageWaste {
+    let share = |because| WasteShare {
+        files: 1,
+        bytes: 2,
+        worst: vec![WastedFile { path: b"a".to_vec(), bytes: 2, because }],
+    };
+    let layer = WasteRow {
+        digest: text("0"),
+        created_by: text("RUN"),
+        base: false,
+        bytes: 1,
+        entries: 2,
+        overwritten: share(WasteCause::Layer(1)),
+        deleted: share(WasteCause::Layer(2)),
+        touched: share(WasteCause::Layer(0)),
+        duplicated: share(WasteCause::Path(vec![0xff])),
+    };
+    ImageWaste { name: text("a:1"), layers: vec![layer], bytes: 3, seen: 2, wasted: 1 }
+}
+
+fn listing() -> DirectoryListing {
+    let row = |(kind, standing)| EntryRow {
+        name: b"a".to_vec(),
+        kind,
+        mode: 0o755,
+        uid: 1,
+        gid: 2,
+        mtime: -3,
+        bytes: 4,
+        entries: 5,
+        target: Some(b"b".to_vec()),
+        opaque: true,
+        standing,
+        before_bytes: Some(6),
+        layer: 7,
+    };
+    let rows = [
+        (EntryKind::Directory, EntryStanding::Added),
+        (EntryKind::File, EntryStanding::Contents),
+        (EntryKind::Symlink, EntryStanding::Metadata),
+        (EntryKind::Character { major: 1, minor: 2 }, EntryStanding::Within),
+        (EntryKind::Block { major: 1, minor: 2 }, EntryStanding::Touched),
+        (EntryKind::Fifo, EntryStanding::Same),
+        (EntryKind::Removed, EntryStanding::Removed),
+    ];
+    DirectoryListing { path: b"etc".to_vec(), rows: rows.map(row).to_vec(), more: 1, layers: 8 }
+}
+
+fn comparison() -> ImageComparison {
+    let side = || ComparedImage { name: text("a:1"), id: text("00"), bytes: 1, entries: 2 };
+    let row = |kind| DifferenceRow {
+        path: b"a".to_vec(),
+        kind,
+        before: Some(PathExtent { bytes: 1, entries: 1, directory: false }),
+        after: None,
+    };
+    let kinds =
+        [DifferenceKind::Added, DifferenceKind::Removed, DifferenceKind::Contents, DifferenceKind::Metadata];
+    let sum = DifferenceSum { entries: 1, before: 2, after: 3 };
+    ImageComparison {
+        before: side(),
+        after: side(),
+        rows: kinds.map(row).to_vec(),
+        more: 4,
+        added: sum,
+        removed: sum,
+        changed: sum,
+        metadata: 5,
+    }
+}
+
+fn sharing() -> SharedBytes {
+    let layer = SharedLayer {
+        digest: text("0"),
+        created_by: text("RUN"),
+        base: true,
+        bytes: 1,
+        entries: 2,
+        packed_bytes: None,
+        images: vec![text("a:1"), text("b:1")],
+    };
+    let image =
+        SharingRow { names: vec![text("a:1")], id: text("00"), bytes: 1, own_bytes: 2, shared_bytes: 3 };
+    SharedBytes { images: vec![image], layers: vec![layer], more: 1, bytes: 2, bytes_apart: 3 }
 }
 
 pub(crate) fn replies() -> Vec<Reply> {
@@ -216,6 +318,10 @@ pub(crate) fn replies() -> Vec<Reply> {
         Reply::Builds(states.map(summary).to_vec()),
         Reply::Images(vec![image().summary]),
         Reply::Image(Box::new(image())),
+        Reply::Waste(Box::new(waste())),
+        Reply::Entries(Box::new(listing())),
+        Reply::Compared(Box::new(comparison())),
+        Reply::Sharing(Box::new(sharing())),
         Reply::Removed(vec![text("a:1")]),
         Reply::Usage(kinds.map(row).to_vec()),
         Reply::Output { stream: Stream::Stderr, bytes: vec![0, 255] },

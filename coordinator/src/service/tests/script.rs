@@ -8,6 +8,7 @@ use std::time::Duration;
 use farm_model::event::encoding;
 use farm_model::{BlobDigest, BuildEvent, BuildId, ContextName, Platform, Recorded, Scope};
 use farm_oci::{Limits, RegistryConfig};
+use farm_proto::budget::Budget;
 use farm_proto::client::{BuildRequest, Compression, Form, Goal, NoCache, Output, Reply, Request};
 use farm_proto::session::{Answer, Ask, OutputPart, Question};
 use farm_store::Store;
@@ -142,6 +143,10 @@ impl Replies {
             other @ (Reply::Builds(_)
             | Reply::Images(_)
             | Reply::Image(_)
+            | Reply::Waste(_)
+            | Reply::Entries(_)
+            | Reply::Compared(_)
+            | Reply::Sharing(_)
             | Reply::Removed(_)
             | Reply::Usage(_)
             | Reply::Output { .. }
@@ -200,6 +205,7 @@ pub(super) fn request(build: BuildId) -> BuildRequest {
             label: "archive".to_owned(),
         }],
         wants_image_id: true,
+        budget: Budget::default(),
     }
 }
 

@@ -40,6 +40,7 @@ pub use screen::{Access, Context, Hits, Screen, Subject, Target, Wish};
 use crate::view::actions::ActionsScreen;
 use crate::view::cache::CacheScreen;
 use crate::view::glyphs::GlyphSet;
+use crate::view::images::Images;
 use crate::view::lanes::Lanes;
 use crate::view::logs::Logs;
 use crate::view::overview::Overview;
@@ -138,6 +139,7 @@ impl App {
                 Box::new(Lanes::default()),
                 Box::new(CacheScreen::default()),
                 Box::new(ActionsScreen::default()),
+                Box::new(Images::default()),
                 Box::new(Logs::default()),
                 Box::new(StagesScreen::default()),
             ],
@@ -230,6 +232,7 @@ impl App {
             | Answer::Waste { .. }
             | Answer::Entries { .. }
             | Answer::Compare { .. } => {
+                self.changed = true;
                 self.want(Need::Now);
             }
         }
@@ -308,6 +311,7 @@ impl App {
         let view = self.place.view();
         if let Some(screen) = self.screens.iter_mut().find(|screen| screen.view() == view) {
             screen.prepare(&context);
+            self.effects.extend(screen.asks().into_iter().map(Effect::Ask));
         }
     }
 

@@ -2,11 +2,15 @@
 
 pub mod actions;
 pub mod cache;
+mod compare;
+mod files;
 pub mod glyphs;
 pub mod graph;
 pub mod header;
 pub mod hints;
+pub mod images;
 pub mod lanes;
+mod layers;
 pub mod logs;
 pub mod overview;
 pub mod popup;

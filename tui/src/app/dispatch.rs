@@ -98,6 +98,12 @@ impl App {
     }
 
     fn back(&mut self, now: i64) {
+        let view = self.place.view();
+        let screen = self.screens.iter_mut().find(|screen| screen.view() == view);
+        if screen.is_some_and(|screen| screen.back()) {
+            self.prepare(now);
+            return;
+        }
         if let Some(place) = self.trail.pop() {
             self.place = place;
             self.arrive(now);

@@ -8,7 +8,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::action::Action;
-use super::effect::{Answer, Effect, Order};
+use super::effect::{Answer, Effect, Order, Query};
 use super::estimate::Estimates;
 use super::filter::Filter;
 use super::place::{Place, View};
@@ -180,6 +180,16 @@ pub trait Screen: Debug {
     /// The console was told something.
     fn answer(&mut self, _answer: &Answer, _context: &Context<'_>) -> Vec<Wish> {
         Vec::new()
+    }
+
+    /// Questions that it has come to; each is told once. Asked after everything that happens to it.
+    fn asks(&mut self) -> Vec<Query> {
+        Vec::new()
+    }
+
+    /// Goes back within it, from what was opened on it; whether there was something.
+    fn back(&mut self) -> bool {
+        false
     }
 
     /// The columns of its table, and which of them are shown.

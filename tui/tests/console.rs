@@ -1,0 +1,11 @@
+//! The console as people see it: the same events, inputs and times give the same frames.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod console {
+    pub(crate) mod farm;
+    mod frames;
+    mod hostile;
+    mod keys;
+    mod speed;
+}

@@ -1,6 +1,7 @@
 //! `farm builds`: what was built, what is being built, and its logs.
 
 mod list;
+mod relocate;
 mod show_one;
 
 use farm_client::Client;
@@ -44,6 +45,8 @@ enum Command {
     },
     /// Cancel a build for everybody who waits for it
     Cancel(Which),
+    /// Take a running step from its worker and have it done by another
+    Move(relocate::Arguments),
 }
 
 /// Which build.
@@ -105,6 +108,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
                 |ending| progress::conclude(&ending),
             )
         }),
+        Command::Move(arguments) => crate::block_on(relocate::run(&arguments)),
         Command::Cancel(which) => crate::block_on(async {
             let (client, build) = which.find().await?;
             let Reply::Done = ask(&client, Request::Cancel { build }).await? else {

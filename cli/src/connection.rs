@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use farm_client::Client;
 use farm_proto::client::{Reply, Request, Stop};
-use farm_transport::Credentials;
+use farm_transport::{Credentials, Role};
 
 use crate::daemon::endpoint::Endpoint;
 use crate::daemon::start;
@@ -55,7 +55,27 @@ pub(crate) async fn connect_configured(options: &Options) -> Result<Client, Fail
 
 async fn connect_to_farm(address: &str, options: &Options) -> Result<Client, Failure> {
     let credentials = parts::credentials(&parts::certificates(options.certificates.as_deref())?)?;
-    Client::connect(resolve(address)?, &credentials).await.map_err(|error| {
+    reach(address, &credentials).await
+}
+
+/// Connects to look, and says what the coordinator takes this person for. In a farm that is a client where the certificate of
+/// one can be read, else a viewer, whose certificate lies in `viewer` below the directory of the client's.
+pub(crate) async fn connect_to_watch(options: &Options) -> Result<(Client, Role), Failure> {
+    let Some(address) = &options.coordinator else {
+        return Ok((connect_to_daemon(options, None).await?, Role::Client));
+    };
+    let directory = parts::certificates(options.certificates.as_deref())?;
+    let credentials = match parts::credentials(&directory) {
+        Ok(credentials) => credentials,
+        // Why the first cannot be used says more, where there is no second either.
+        Err(failure) => Credentials::load(&directory.join("viewer")).map_err(|_| failure)?,
+    };
+    let role = credentials.identity().role;
+    Ok((reach(address, &credentials).await?, role))
+}
+
+async fn reach(address: &str, credentials: &Credentials) -> Result<Client, Failure> {
+    Client::connect(resolve(address)?, credentials).await.map_err(|error| {
         Failure::environment(format!("cannot reach the coordinator `{address}`: {}", chain(&error)))
             .with_hint(Some("check the address, and that `farm coordinator` runs there"))
     })

@@ -6,6 +6,7 @@ pub(crate) mod history;
 pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod names;
+pub(crate) mod pin;
 mod shared;
 mod trend;
 mod waste;

@@ -2,6 +2,7 @@
 //!
 //! Only this crate reads the environment, the home directory and the terminal; everything below is handed plain values.
 
+mod actions;
 mod build;
 mod builds;
 mod completions;
@@ -28,11 +29,13 @@ mod transfer;
 mod version;
 mod why;
 mod worker;
+mod workers;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use farm_proto::client::Pinning;
 
 use crate::failure::Failure;
 
@@ -94,6 +97,16 @@ enum Command {
     Du(disk::UsageArguments),
     /// Remove what nobody needs
     Prune(disk::PruneArguments),
+    /// Keep an image whatever is pruned or removed
+    Pin(images::pin::Arguments),
+    /// Keep an image no longer than others
+    Unpin(images::pin::Arguments),
+    /// Show the workers of a farm and what their machines use
+    Workers(workers::Arguments),
+    /// Give a worker no more work
+    Drain(workers::DrainArguments),
+    /// Show what people did to the farm
+    Actions(actions::Arguments),
     /// Start, stop and inspect the daemon
     Daemon(daemon::Arguments),
     /// Coordinate the builds of a farm
@@ -142,6 +155,11 @@ fn perform(command: Command) -> Result<ExitCode, Failure> {
         Command::Logout(arguments) => login::logout(arguments),
         Command::Du(arguments) => disk::usage(&arguments),
         Command::Prune(arguments) => disk::prune(&arguments),
+        Command::Pin(arguments) => images::pin::run(arguments, Pinning::Pinned),
+        Command::Unpin(arguments) => images::pin::run(arguments, Pinning::Free),
+        Command::Workers(arguments) => workers::list(&arguments),
+        Command::Drain(arguments) => workers::drain(&arguments),
+        Command::Actions(arguments) => actions::run(&arguments),
         Command::Daemon(arguments) => daemon::run(arguments),
         Command::Coordinator(arguments) => coordinator::run(&arguments),
         Command::Worker(arguments) => worker::run(&arguments),

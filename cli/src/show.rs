@@ -102,7 +102,7 @@ pub(crate) fn status(status: &Status, as_json: bool) -> Result<(), Failure> {
         let worker = |worker: &farm_proto::client::WorkerStatus| {
             json!({
                 "name": worker.worker, "platform": worker.platform.to_string(), "slots": worker.slots,
-                "running": worker.running, "draining": worker.draining,
+                "running": worker.running, "draining": worker.draining, "labels": worker.labels,
             })
         };
         let value = json!({

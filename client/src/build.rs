@@ -180,6 +180,7 @@ impl<F: FnMut(u64, Recorded)> Follower<F> {
             | Reply::Pushed(_)
             | Reply::Loaded(_)
             | Reply::Farm(_)
+            | Reply::Actions(_)
             | Reply::Done => Err(Error::WrongReply),
         }
     }

@@ -38,6 +38,12 @@ impl Client {
         self.stream(request).await?.next().await?.ok_or(Error::NoReply)
     }
 
+    /// As [`Client::request`]; a refusal is an error.
+    pub async fn ask(&self, request: Request) -> Result<Reply, Error> {
+        let reply = self.request(request).await?;
+        if let Reply::Refused(refusal) = reply { Err(Error::Refused(refusal)) } else { Ok(reply) }
+    }
+
     /// Asks for something that has many replies.
     pub async fn stream(&self, request: Request) -> Result<Replies, Error> {
         let mut stream = self.connection.open().await?;

@@ -14,6 +14,7 @@ use farm_store::Store;
 pub(crate) use run::run;
 
 use crate::Error;
+use crate::actions::Actions;
 use crate::base::Bases;
 use crate::builds::Builds;
 use crate::disk::Samples;
@@ -57,6 +58,7 @@ pub(crate) struct Farm {
     pub(crate) values: ValueKey,
     pub(crate) options: Options,
     pub(crate) samples: Samples,
+    pub(crate) actions: Actions,
     /// Nanoseconds since the Unix epoch.
     pub(crate) started: i64,
 }
@@ -72,6 +74,7 @@ impl Farm {
         let registry = Arc::new(Client::new(options.registries.clone())?);
         let values = ValueKey::new(value_secret(store.root())?);
         let builds = Arc::new(Builds::new(store.clone(), KEPT_BUILDS));
+        let actions = Actions::new(store.clone())?;
         let (scope, started) = (Scope::main(), now());
         Ok(Self {
             store,
@@ -84,6 +87,7 @@ impl Farm {
             values,
             options,
             samples: Samples::default(),
+            actions,
             started,
         })
     }

@@ -9,6 +9,7 @@
 
 mod dispatcher;
 mod durations;
+mod duty;
 mod log;
 mod perform;
 mod shape;
@@ -26,7 +27,7 @@ use std::time::Duration;
 use farm_model::{
     BuildEvent, BuildGraph, BuildId, LayerDigest, LeaseId, Scope, StepDigest, StepId, WorkerId,
 };
-use farm_proto::client::WorkerStatus;
+use farm_proto::client::{Duty, WorkerStatus};
 use farm_proto::{Outcome, RunTask, WorkerMessage};
 use farm_scheduler::command::BuildStep;
 use farm_scheduler::{Millis, StepShape, Work};
@@ -191,6 +192,21 @@ impl Dispatch {
         answer.await.ok().flatten()
     }
 
+    /// Gives a worker no more work, or work again; false when there is no such worker.
+    pub(crate) async fn set_duty(&self, worker: WorkerId, duty: Duty) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Request::Duty { worker, duty, reply });
+        // The dispatcher goes only when the whole coordinator does.
+        answer.await.unwrap_or(false)
+    }
+
+    /// Has a step that runs done elsewhere; false when it does not run.
+    pub(crate) async fn relocate(&self, who: BuildStep, reason: String) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Request::Relocate { who, reason, reply });
+        answer.await.unwrap_or(false)
+    }
+
     /// The log under `lease`, if `worker` holds it.
     pub(crate) fn log_of(&self, worker: &WorkerId, lease: LeaseId) -> Option<Arc<Log>> {
         self.leases.log(worker, lease)
@@ -216,6 +232,8 @@ enum Request {
     Execute(Box<Waiter>),
     Abandon { who: BuildStep, ticket: u64 },
     ClientOf { lease: LeaseId, reply: oneshot::Sender<Option<Session>> },
+    Duty { worker: WorkerId, duty: Duty, reply: oneshot::Sender<bool> },
+    Relocate { who: BuildStep, reason: String, reply: oneshot::Sender<bool> },
 }
 
 /// What sessions with workers tell the dispatcher.

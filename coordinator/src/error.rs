@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use farm_dockerfile::Diagnostic;
 use farm_model::event::Blame;
-use farm_model::{BuildId, ContextName, Exit, LayerDigest, OciDigest};
+use farm_model::{BuildId, ContextName, Exit, LayerDigest, OciDigest, StepId, WorkerId};
 use farm_proto::Failure;
 
 mod convert;
@@ -165,6 +165,20 @@ pub enum Error {
         /// How many it has.
         layers: usize,
     },
+    /// An image that was to be removed is pinned.
+    #[error("`{0}` is pinned")]
+    Pinned(String),
+    /// No worker of that name is connected.
+    #[error("no worker `{0}` is connected")]
+    NoSuchWorker(WorkerId),
+    /// A step that was to be moved.
+    #[error("stage {}, step {} of build {build} does not run on a worker", step.stage.0, step.index)]
+    RunsNowhere {
+        /// Of which build.
+        build: BuildId,
+        /// Which one.
+        step: StepId,
+    },
     /// Several images have an id that begins like this.
     #[error("several images have an id that begins with `{0}`")]
     AmbiguousImage(String),
@@ -219,6 +233,9 @@ impl Error {
             | Self::NoBuild(_)
             | Self::NoSuchImage(_)
             | Self::NoSuchLayer { .. }
+            | Self::Pinned(_)
+            | Self::NoSuchWorker(_)
+            | Self::RunsNowhere { .. }
             | Self::AmbiguousImage(_)
             | Self::NoCommand(_)
             | Self::NotYours(_)

@@ -14,7 +14,7 @@ use farm_model::event::StageSize;
 use farm_model::{BuildEvent, BuildId, OciDigest, Reference};
 use farm_oci::ImageLayer;
 use farm_proto::client::Reply;
-use farm_store::Store;
+use farm_store::{Mark, Store};
 
 use crate::Error;
 use crate::build::{Farm, blocking};
@@ -136,6 +136,10 @@ pub(crate) async fn remove(farm: &Arc<Farm>, images: Vec<String>) -> Result<Repl
         }
         names.sort();
         names.dedup();
+        let pinned = |name: &&String| farm.store.has_mark(Mark::PinnedImage, name).unwrap_or(true);
+        if let Some(name) = names.iter().find(pinned) {
+            return Err(Error::Pinned(name.clone()));
+        }
         for name in &names {
             farm.store.remove_image(name)?;
         }

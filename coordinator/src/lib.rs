@@ -8,6 +8,7 @@
 //! `image` and `output` put the result together. Every fact on the way is a [`BuildEvent`](farm_model::BuildEvent) in the
 //! build's log, and who watches sees nothing else.
 
+mod actions;
 mod base;
 mod build;
 mod builds;
@@ -15,6 +16,7 @@ mod context;
 mod diagnosis;
 mod disk;
 mod dispatch;
+mod duty;
 mod error;
 mod image;
 mod images;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use farm_model::WorkerId;
 use farm_proto::{CoordinatorMessage, WorkerMessage};
-use farm_store::Store;
+use farm_store::{Mark, Store};
 use farm_transport::{Connection, Endpoint, Incoming, Role};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -50,6 +50,7 @@ impl Coordinator {
         let epoch = store.next_epoch()?;
         let (dispatch, mut dispatcher) = Dispatch::new(&store, epoch);
         dispatcher.remember(store.durations()?);
+        dispatcher.rest(store.marks(Mark::DrainedWorker)?.into_iter().map(WorkerId));
         let farm = Arc::new(Farm::new(store, dispatch, options)?);
         let tasks = Tasks::default();
         tasks.spawn(dispatcher.run());

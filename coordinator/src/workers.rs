@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use farm_exchange::Source;
 use farm_model::event::MachineLoad;
 use farm_model::{LayerDigest, LeaseId, Platform, Scope, StepDigest, WorkerId};
-use farm_proto::client::WorkerStatus;
+use farm_proto::client::{Duty, WorkerStatus};
 use farm_proto::{CoordinatorMessage, Peer};
 use farm_transport::Connection;
 use tokio::sync::{mpsc, watch};
@@ -179,12 +179,19 @@ impl Workers {
         self.present().get(worker).is_some_and(|present| present.outbox.try_send(message).is_ok())
     }
 
-    /// The worker gets no new leases.
-    pub(crate) fn drain(&self, worker: &WorkerId) {
-        if let Some(present) = self.present().get_mut(worker) {
-            present.state = State::Draining;
+    /// The worker gets no new leases, or gets some again; says whether it is there.
+    pub(crate) fn rest(&self, worker: &WorkerId, duty: Duty) -> bool {
+        let mut present = self.present();
+        let Some(present) = present.get_mut(worker) else { return false };
+        let state = match duty {
+            Duty::Open => State::Taking,
+            Duty::Drained => State::Draining,
+        };
+        if present.state != state {
+            present.state = state;
             present.since = self.revise();
         }
+        true
     }
 
     /// Layers came to a worker or left it.

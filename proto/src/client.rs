@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use farm_model::event::{Blame, MachineLoad, Stream};
 use farm_model::op::{Network, Ulimit};
-use farm_model::{BuildId, Exit, Platform, Reference};
+use farm_model::{BuildId, Exit, Platform, Reference, StepId, WorkerId};
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::budget::Budget;
@@ -103,6 +103,50 @@ pub enum Request {
     /// Everything that is true of the farm, and what happens in it from now on. → [`Reply::Farm`]s without end. It changes
     /// nothing and keeps no build alive.
     Watch,
+    /// Take a running step from its worker and have it done by another, or by the same when no other can. → [`Reply::Done`].
+    Move {
+        /// Of which build.
+        build: BuildId,
+        /// Which one.
+        step: StepId,
+    },
+    /// Give a worker no more work, or work again. → [`Reply::Done`].
+    Drain {
+        /// Which one.
+        worker: WorkerId,
+        /// What is wanted of it.
+        duty: Duty,
+    },
+    /// Keep an image whatever is pruned or removed, or no longer than others. → [`Reply::Done`].
+    Pin {
+        /// A name or an id.
+        image: String,
+        /// What is wanted of it.
+        pinning: Pinning,
+    },
+    /// What people did to the farm, the newest first. → [`Reply::Actions`].
+    Actions {
+        /// At most this many; 0 means all that are kept.
+        limit: u32,
+    },
+}
+
+/// Whether a worker is given work.
+#[derive(Archive, Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Duty {
+    /// It is.
+    Open,
+    /// Not until somebody says otherwise; what it does it may finish.
+    Drained,
+}
+
+/// Whether an image stays whatever is pruned or removed.
+#[derive(Archive, Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Pinning {
+    /// It does.
+    Pinned,
+    /// It is as others are.
+    Free,
 }
 
 /// Whether a reader keeps a build alive.
@@ -323,6 +367,8 @@ pub enum Reply {
     Loaded(Vec<String>),
     /// The next events of the farm, each in its written encoding, `farm_model::event::encoding`.
     Farm(Vec<Vec<u8>>),
+    /// What people did, each as a `farm_model::event::FarmEvent::Acted` in its written encoding.
+    Actions(Vec<Vec<u8>>),
 }
 
 /// Why a request is not met.

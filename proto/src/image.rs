@@ -30,6 +30,8 @@ pub struct ImageSummary {
     pub build: Option<BuildId>,
     /// What the last images of this name weighed, the oldest first and this one last; a bounded number of them.
     pub trend: Vec<u64>,
+    /// Whether it stays whatever is pruned or removed.
+    pub pinned: bool,
 }
 
 /// Everything about an image.

@@ -35,6 +35,8 @@ pub enum CoordinatorMessage {
     },
     /// No further lease will be granted; the worker finishes what it runs.
     Drain,
+    /// Leases are granted again.
+    Restore,
 }
 
 /// Where another worker listens for [`crate::blob::Fetch`].

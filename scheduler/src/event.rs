@@ -61,10 +61,25 @@ pub enum Event {
         /// The worker.
         worker: WorkerId,
     },
-    /// A worker gets no new lease from now on; what it runs it may finish.
+    /// A worker gets no new lease from now on, also when it comes back; what it runs it may finish. It need not be there.
     WorkerDrained {
         /// The worker.
         worker: WorkerId,
+    },
+    /// A worker that was drained, or drained for its failures, gets leases again.
+    WorkerRestored {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// Somebody wants a step, with everybody who waits for the same, to be done elsewhere: by another worker if any can do
+    /// it. Neither the step nor its worker has failed. Nothing happens unless it runs.
+    StepMoved {
+        /// The build.
+        build: BuildId,
+        /// The step.
+        step: StepId,
+        /// Why, for people.
+        reason: String,
     },
     /// A worker is alive. A lease that is left out was given up by it.
     Heartbeat {

@@ -22,9 +22,9 @@ mod retry;
 mod view;
 mod workers;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use farm_model::BuildId;
+use farm_model::{BuildId, WorkerId};
 
 use self::builds::Build;
 pub use self::view::{RunningView, WaitingView, WorkerView};
@@ -52,6 +52,8 @@ pub struct Scheduler {
     queue: Queue,
     leases: Leases,
     workers: Workers,
+    /// Workers that get no leases until somebody says otherwise, also those that are not there.
+    drained: BTreeSet<WorkerId>,
 }
 
 impl Scheduler {
@@ -70,6 +72,7 @@ impl Scheduler {
             queue: Queue::default(),
             leases: Leases::default(),
             workers: Workers::default(),
+            drained: BTreeSet::new(),
         }
     }
 
@@ -91,7 +94,12 @@ impl Scheduler {
             Event::BuildEnded { build } => self.end_build(build),
             Event::WorkerJoined { worker, capacity, running } => self.join(&worker, capacity, running),
             Event::WorkerLost { worker } => self.lose(&worker),
-            Event::WorkerDrained { worker } => self.drain(&worker),
+            Event::WorkerDrained { worker } => {
+                self.drain(&worker);
+                self.drained.insert(worker);
+            }
+            Event::WorkerRestored { worker } => self.restore(&worker),
+            Event::StepMoved { build, step, reason } => self.move_away((build, step), reason),
             Event::Heartbeat { worker, leases } => self.renew(&worker, &leases),
             Event::LoadMeasured { worker, leases } => self.weigh(&worker, &leases),
             Event::HoldingsChanged { worker, added, removed } => self.workers.hold(&worker, added, &removed),

@@ -64,7 +64,7 @@ pub enum Standing {
     Open,
     /// Not until it is heard of again: a lease of it expired.
     Silent,
-    /// Not until it joins again.
+    /// Not until it joins again, or is restored if somebody drained it.
     Drained,
 }
 

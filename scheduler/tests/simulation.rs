@@ -98,9 +98,10 @@ fn the_simulation_meets_every_decision() {
             *met.entry(decision).or_insert(0) += count;
         }
     }
-    for decision in
-        ["adopt", "cancel", "deliver", "drain", "give up", "grant", "join", "parked", "retry", "succeed"]
-    {
+    for decision in [
+        "adopt", "cancel", "deliver", "drain", "give up", "grant", "join", "move", "parked", "retry",
+        "succeed",
+    ] {
         assert!(met.contains_key(decision), "{decision} is not among {met:?}");
     }
 }

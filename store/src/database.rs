@@ -97,6 +97,10 @@ tables! {
     Events = 21, Events, "events",
     /// What was used, by kind and digest → seconds since the Unix epoch.
     Uses = 22, Small, "uses",
+    /// Number → what a person did, in the caller's encoding.
+    Actions = 23, Small, "actions",
+    /// Kind and name of what a person marked.
+    Marks = 24, Small, "marks",
 }
 
 /// The column families.

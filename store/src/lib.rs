@@ -12,6 +12,7 @@
 //! Deliberately absent: policy. Who may read which scope, what is kept and for how long, is decided above.
 #![warn(missing_docs)]
 
+mod actions;
 mod blobs;
 mod builds;
 mod cache;
@@ -45,6 +46,7 @@ mod uses;
 mod whole;
 mod work;
 
+pub use actions::Mark;
 pub use builds::Sync;
 pub use error::Error;
 pub use intake::Intake;
@@ -55,5 +57,5 @@ pub use space::Space;
 pub use spool::Spool;
 pub use steps::{Bytes, Canonical, IsElsewhere, StepRecord};
 pub use store::{Settings, Store};
-pub use usage::{Amount, Class, InUse, Pins, Prune, Usage};
+pub use usage::{Amount, Class, InUse, Pins, Prune, Usage, Warmth};
 pub use work::Work;

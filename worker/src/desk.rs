@@ -60,6 +60,7 @@ impl Desk {
             }
             CoordinatorMessage::Cancel { lease } => self.stepper.leases.cancel(lease),
             CoordinatorMessage::Drain => tracing::warn!("the coordinator gives this worker no more work"),
+            CoordinatorMessage::Restore => tracing::info!("the coordinator gives this worker work again"),
         }
     }
 

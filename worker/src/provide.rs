@@ -63,18 +63,32 @@ enum Heard {
     NotTheCoordinator,
 }
 
+/// What was fetched for one task; of what several lack at the same time, it counts for the one that fetched it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Fetched {
+    pub(crate) bytes: u64,
+    pub(crate) took: Duration,
+}
+
 impl Provider {
     /// Has every layer and tree here that `task` names.
-    pub(crate) async fn provide(&self, task: &RunTask, peers: &[Peer]) -> Result<(), Error> {
-        let lost = self.layers(layers(task), peers).await?;
+    pub(crate) async fn provide(&self, task: &RunTask, peers: &[Peer]) -> Result<Fetched, Error> {
+        let mut fetched = Fetched::default();
+        let lost = self.layers(layers(task), peers, &mut fetched).await?;
         if !lost.is_empty() {
             return Err(Error::Lost(lost));
         }
-        self.merged_trees(task).await
+        self.merged_trees(task).await?;
+        Ok(fetched)
     }
 
     /// Brings `wanted`; returns those that are nowhere to be had.
-    async fn layers(&self, wanted: Vec<LayerDigest>, peers: &[Peer]) -> Result<Vec<LayerDigest>, Error> {
+    async fn layers(
+        &self,
+        wanted: Vec<LayerDigest>,
+        peers: &[Peer],
+        fetched: &mut Fetched,
+    ) -> Result<Vec<LayerDigest>, Error> {
         let (mut missing, mut nowhere) = (wanted, Vec::new());
         let mut tries = 0;
         loop {
@@ -90,7 +104,7 @@ impl Provider {
                 continue;
             };
             tries += 1;
-            match self.fetch(&claim.layers, peers).await? {
+            match self.fetch(&claim.layers, peers, fetched).await? {
                 Heard::Everybody => {
                     let still = self.incomplete(claim.layers.clone()).await?;
                     missing.retain(|layer| !still.contains(layer));
@@ -108,12 +122,19 @@ impl Provider {
     }
 
     /// Fetches what it can.
-    async fn fetch(&self, layers: &[LayerDigest], peers: &[Peer]) -> Result<Heard, Error> {
+    async fn fetch(
+        &self,
+        layers: &[LayerDigest],
+        peers: &[Peer],
+        fetched: &mut Fetched,
+    ) -> Result<Heard, Error> {
         let start = Instant::now();
         let mut sources = self.peers.sources(peers).await;
         let coordinator = self.coordinator().await?;
         sources.push(Source::Coordinator(coordinator.clone()));
         let brought = farm_exchange::bring(&self.store, layers, &sources).await?;
+        fetched.bytes = fetched.bytes.saturating_add(brought.bytes);
+        fetched.took += start.elapsed();
         if brought.bytes >= TELLING_BYTES {
             self.holdings.measured(brought.bytes, start.elapsed());
         }

@@ -78,7 +78,7 @@ impl Stepper {
         peers: &[Peer],
         grant: &mut Grant,
     ) -> Result<Outcome, Error> {
-        self.provide(&task, peers, grant).await?;
+        self.provide(lease, &task, peers, grant).await?;
         let _sockets = match &self.supply {
             Supply::Shared => AgentSockets::default(),
             Supply::Own(provider) => {
@@ -96,20 +96,33 @@ impl Stepper {
             // There is no other copy on this side of the coordinator, which has this one.
             Supply::Shared => Ok(Outcome::Failure(Failure { lost: damaged, ..failure })),
             Supply::Own(_) => {
-                self.provide(&task, peers, grant).await?;
+                self.provide(lease, &task, peers, grant).await?;
                 Ok(self.run(lease, &task, grant).await)
             }
         }
     }
 
     /// Has everything here that the task reads, unless it is cancelled meanwhile.
-    async fn provide(&self, task: &RunTask, peers: &[Peer], grant: &mut Grant) -> Result<(), Error> {
+    async fn provide(
+        &self,
+        lease: LeaseId,
+        task: &RunTask,
+        peers: &[Peer],
+        grant: &mut Grant,
+    ) -> Result<(), Error> {
         let Supply::Own(provider) = &self.supply else { return Ok(()) };
-        tokio::select! {
-            provided = provider.provide(task, peers) => provided,
+        let fetched = tokio::select! {
+            provided = provider.provide(task, peers) => provided?,
             // The run finds the flag raised and ends as it should.
-            () = grant.cancelled() => Ok(()),
+            () = grant.cancelled() => return Ok(()),
+        };
+        if fetched.bytes > 0 {
+            let micros = u64::try_from(fetched.took.as_micros()).unwrap_or(u64::MAX);
+            // A coordinator that is gone takes no reports.
+            let _gone =
+                self.reports.send(WorkerMessage::Fetched { lease, bytes: fetched.bytes, micros }).await;
         }
+        Ok(())
     }
 
     /// Runs the step in a thread of its own: the runtime's threads for blocking work are for what ends soon, and what a

@@ -230,6 +230,9 @@ async fn a_step_gets_its_layers_and_its_result_arrives_with_records() {
     farm_tree::verify(&stage.store, &tree).unwrap();
     assert!(before.iter().any(|message| matches!(message, WorkerMessage::Started { .. })));
     assert!(before.iter().any(|message| matches!(message, WorkerMessage::Bandwidth { .. })));
+    let fetched =
+        |message: &WorkerMessage| matches!(message, WorkerMessage::Fetched { lease: LEASE, bytes: 1.., .. });
+    assert!(before.iter().any(fetched));
     let logged = |message: &WorkerMessage| matches!(message, WorkerMessage::Logged { bytes, .. } if bytes == b"working\n");
     assert!(before.iter().any(logged));
     let held: Vec<_> = before

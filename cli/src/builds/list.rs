@@ -64,6 +64,6 @@ fn as_json(build: &BuildSummary) -> serde_json::Value {
         "build": build.build.to_string(), "started": build.started, "micros": build.micros,
         "state": state(build.state), "dockerfile": build.dockerfile, "context": build.context,
         "target": build.target, "names": build.names, "steps": build.steps, "cached": build.cached,
-        "done": build.done, "image_bytes": build.image_bytes,
+        "done": build.done, "image_bytes": build.image_bytes, "client": build.client,
     })
 }

@@ -51,7 +51,7 @@ fn as_json(image: &farm_proto::image::ImageDetails) -> Result<serde_json::Value,
         "id": summary.id, "names": image.names, "config_digest": summary.config, "created": summary.created,
         "platform": summary.platform.to_string(), "bytes": summary.bytes, "packed_bytes": summary.packed_bytes,
         "previous_bytes": summary.previous_bytes, "discarded_bytes": summary.discarded_bytes,
-        "build": summary.build.map(|build| build.to_string()), "layers": layers.collect::<Vec<_>>(),
+        "pinned": summary.pinned, "build": summary.build.map(|build| build.to_string()), "layers": layers.collect::<Vec<_>>(),
         "stages": stages.collect::<Vec<_>>(), "config": config, "trend": trend.collect::<Vec<_>>(),
     }))
 }

@@ -12,7 +12,7 @@ use crate::progress::size;
 use crate::show;
 use crate::template::Template;
 
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 15] = [
     "Repository",
     "Tag",
     "ID",
@@ -27,6 +27,7 @@ const FIELDS: [&str; 14] = [
     "Layers",
     "Platform",
     "Build",
+    "Pinned",
 ];
 const TABLE: &str = "table {{.Repository}}\\t{{.Tag}}\\t{{.ID}}\\t{{.CreatedSince}}\\t{{.Size}}\\t{{.PackedSize}}\\t{{.Change}}\\t{{.Discarded}}";
 
@@ -194,6 +195,7 @@ fn row(image: &ImageSummary) -> Vec<String> {
         image.layers.to_string(),
         image.platform.to_string(),
         image.build.map(|build| build.to_string()).unwrap_or_default(),
+        image.pinned.to_string(),
     ]
 }
 
@@ -204,7 +206,7 @@ fn as_json(image: &ImageSummary) -> serde_json::Value {
         "created": image.created, "platform": image.platform.to_string(), "bytes": image.bytes,
         "packed_bytes": image.packed_bytes, "previous_bytes": image.previous_bytes,
         "discarded_bytes": image.discarded_bytes, "layers": image.layers, "trend": image.trend,
-        "build": image.build.map(|build| build.to_string()),
+        "build": image.build.map(|build| build.to_string()), "pinned": image.pinned,
     })
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use farm_model::event::Blame;
 use farm_model::{BuildId, LeaseId, Scope, StageId, StepDigest, StepId, WorkerId};
-use farm_proto::{Failure, Outcome, WorkerMessage};
+use farm_proto::client::Duty;
+use farm_proto::{CoordinatorMessage, Failure, Outcome, WorkerMessage};
 use farm_scheduler::command::BuildStep;
 use farm_scheduler::{Capacity, Config, Event, Millis, RunningLease, Scheduler, Verdict};
 use tokio::sync::mpsc;
@@ -195,6 +196,12 @@ impl Dispatcher {
                 // Whoever asked may be gone by now.
                 let _gone = reply.send(self.client_of(lease));
             }
+            Request::Duty { worker, duty, reply } => {
+                let _gone = reply.send(self.set_duty(worker, duty));
+            }
+            Request::Relocate { who, reason, reply } => {
+                let _gone = reply.send(self.relocate(who, reason));
+            }
         }
     }
 
@@ -339,6 +346,10 @@ impl Dispatcher {
                 self.leases.issue(lease, worker.clone(), Arc::clone(&log));
                 self.strays.begin(lease, worker.clone(), scope, key, log);
             }
+        }
+        if self.scheduler.is_drained(&worker) {
+            self.workers.rest(&worker, Duty::Drained);
+            self.send(&worker, CoordinatorMessage::Drain);
         }
         self.tell(Event::WorkerJoined { worker, capacity, running });
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use farm_model::{LayerDigest, LeaseId, Scope, WorkerId};
+use farm_proto::client::Duty;
 use farm_proto::{Agent, CoordinatorMessage, Failure, Outcome, RunTask, Task, TaskMountKind};
 use farm_scheduler::Command;
 use farm_scheduler::command::BuildStep;
@@ -47,7 +48,7 @@ impl Dispatcher {
             Command::Retry { waiting, reason } => self.retry(&waiting, &reason),
             Command::GiveUp { waiting, reason } => self.give_up(&waiting, &reason),
             Command::Drain { worker } => {
-                self.workers.drain(&worker);
+                self.workers.rest(&worker, Duty::Drained);
                 self.send(&worker, CoordinatorMessage::Drain);
             }
         }
@@ -76,7 +77,7 @@ impl Dispatcher {
     }
 
     /// Hands a message to a worker's session. One that takes none any more has lost its worker.
-    fn send(&mut self, worker: &WorkerId, message: CoordinatorMessage) {
+    pub(super) fn send(&mut self, worker: &WorkerId, message: CoordinatorMessage) {
         if !self.workers.send(worker, message) && self.workers.dismiss(worker) {
             self.lost(worker.clone());
         }

@@ -1,6 +1,7 @@
 //! Builds and fake workers over channels: what each driver is told, and what each worker.
 
 mod bench;
+mod orders;
 
 use bench::{Bench, FakeWorker, build, logged, started};
 use farm_model::BuildEvent;

@@ -37,6 +37,11 @@ impl Error {
             }
             Self::NoBuild(_) => Some("`farm builds list` shows the builds that are known".to_owned()),
             Self::NoSuchImage(_) => Some("`farm images` shows the images that have a name".to_owned()),
+            Self::Pinned(name) => Some(format!("let it go with `farm unpin {name}` first")),
+            Self::NoSuchWorker(_) => Some("`farm workers` shows the workers of the farm".to_owned()),
+            Self::RunsNowhere { build, .. } => {
+                Some(format!("`farm builds show {build}` shows what runs where"))
+            }
             Self::AmbiguousImage(_) => Some("give more digits, or a name".to_owned()),
             Self::NoCommand(_) => Some("name a command after the image".to_owned()),
             Self::NewerImage(name) => {

@@ -3,7 +3,7 @@
 use farm_oci::config::write_config;
 use farm_oci::{Image, ImageLayer};
 use farm_proto::image::{HistoryRow, ImageDetails, ImageSummary, LayerDetails, StageRow, TrendPoint};
-use farm_store::Store;
+use farm_store::{Mark, Store};
 
 use super::Record;
 use crate::Error;
@@ -23,6 +23,7 @@ pub(super) fn summary(store: &Store, name: &str, record: &Record) -> ImageSummar
         layers: u32::try_from(record.image.layers.len()).unwrap_or(u32::MAX),
         build: record.build,
         trend: record.trend.iter().map(|point| point.bytes).chain([record.bytes]).collect(),
+        pinned: store.has_mark(Mark::PinnedImage, name).unwrap_or(false),
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::builds::Stopped;
 use crate::service::{Service, follow, status, viewing};
-use crate::{Error, diagnosis, disk, images, run_image, transfer};
+use crate::{Error, actions, diagnosis, disk, duty, images, run_image, transfer};
 
 /// Requests of one connection that may be open at once.
 pub(super) const MOST_REQUESTS: usize = 256;
@@ -31,8 +31,12 @@ pub(super) async fn answer(service: &Arc<Service>, connection: &Connection, mut 
             return;
         }
     };
+    let (by, deed) = (connection.peer().name.clone(), actions::deed(&request));
     if connection.peer().role != Role::Client && !is_looking(&request) {
         let error = Error::NotAllowed("a viewer may only look".to_owned());
+        if let Some(deed) = deed {
+            service.farm.actions.record(&by, deed, Err(&error)).await;
+        }
         let _gone = stream.send(&Reply::Refused(diagnosis::refusal(&error))).await;
         return;
     }
@@ -72,8 +76,16 @@ pub(super) async fn answer(service: &Arc<Service>, connection: &Connection, mut 
         | Request::Remove { .. }
         | Request::DiskUsage
         | Request::Prune(_)
+        | Request::Move { .. }
+        | Request::Drain { .. }
+        | Request::Pin { .. }
+        | Request::Actions { .. }
         | Request::Status) => {
-            let reply = reply(service, request).await;
+            let reply = reply(service, request, &by).await;
+            if let Some(deed) = deed {
+                let deed = actions::done(deed, &reply);
+                service.farm.actions.record(&by, deed, reply.as_ref().map(|_| ())).await;
+            }
             let reply = reply.unwrap_or_else(|error| Reply::Refused(diagnosis::refusal(&error)));
             let _gone = stream.send(&reply).await;
         }
@@ -94,12 +106,16 @@ fn is_looking(request: &Request) -> bool {
         | Request::Sharing
         | Request::DiskUsage
         | Request::Status
+        | Request::Actions { .. }
         | Request::Watch => true,
         Request::Build(_)
         | Request::Cancel { .. }
         | Request::Tag { .. }
         | Request::Remove { .. }
         | Request::Prune(_)
+        | Request::Move { .. }
+        | Request::Drain { .. }
+        | Request::Pin { .. }
         | Request::Run(_)
         | Request::Push(_)
         | Request::Pull(_)
@@ -110,7 +126,7 @@ fn is_looking(request: &Request) -> bool {
 }
 
 /// The one reply to a request that has one.
-async fn reply(service: &Service, request: Request) -> Result<Reply, Error> {
+async fn reply(service: &Service, request: Request, by: &str) -> Result<Reply, Error> {
     let farm = &service.farm;
     match request {
         Request::Cancel { build } => cancel(service, build).await,
@@ -128,6 +144,10 @@ async fn reply(service: &Service, request: Request) -> Result<Reply, Error> {
             let _busy = farm.builds.occupy();
             disk::prune(farm, request).await
         }
+        Request::Move { build, step } => duty::relocate(farm, build, step, by).await,
+        Request::Drain { worker, duty } => duty::drain(farm, worker, duty).await,
+        Request::Pin { image, pinning } => duty::pin(farm, image, pinning).await,
+        Request::Actions { limit } => farm.actions.list(limit).await,
         Request::Status => Ok(Reply::Status(Box::new(status::status(farm)))),
         Request::Build(_)
         | Request::Attach { .. }

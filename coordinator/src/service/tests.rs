@@ -1,5 +1,7 @@
 //! The coordinator as clients see it, over real connections.
 
+mod acting;
+mod many;
 mod script;
 mod watching;
 

@@ -34,6 +34,8 @@ const PACE: Duration = Duration::from_millis(30);
 const WORKERS: Duration = Duration::from_secs(1);
 /// How many builds that have ended are told of at the beginning.
 const PAST: usize = 200;
+/// How many actions are told of at the beginning.
+const ACTIONS: u64 = 100;
 /// Of how many builds that ended meanwhile it is remembered that they did.
 const REMEMBERED: usize = 1024;
 
@@ -68,6 +70,9 @@ struct Viewing<'a> {
     ended: Ended,
     look: Look,
     store: watch::Receiver<Option<Arc<StoreLoad>>>,
+    actions: watch::Receiver<u64>,
+    /// The action to go on from.
+    next_action: u64,
 }
 
 /// A build that has begun and not ended.
@@ -109,6 +114,8 @@ impl<'a> Viewing<'a> {
             ended: Ended::default(),
             look: Look::default(),
             store: farm.samples.subscribe(),
+            actions: farm.actions.counts(),
+            next_action: 0,
         }
     }
 
@@ -142,6 +149,8 @@ impl<'a> Viewing<'a> {
         }
         self.see_workers().await?;
         self.see_store().await?;
+        self.next_action = self.actions.borrow().saturating_sub(ACTIONS);
+        self.see_actions().await?;
         self.out.say(FarmEvent::CaughtUp).await?;
         self.out.flush().await
     }
@@ -153,8 +162,12 @@ impl<'a> Viewing<'a> {
         loop {
             tokio::select! {
                 () = self.seat.called() => {}
-                _ = second.tick() => self.see_workers().await?,
+                _ = second.tick() => {
+                    self.see_workers().await?;
+                    self.see_the_lost().await?;
+                }
                 Ok(()) = self.store.changed() => self.see_store().await?,
+                Ok(()) = self.actions.changed() => self.see_actions().await?,
             }
             match self.seat.look() {
                 Grown::Builds(builds) => {
@@ -230,6 +243,17 @@ impl<'a> Viewing<'a> {
         }
     }
 
+    /// Looks after builds that went without a word, as they do when the store fails.
+    async fn see_the_lost(&mut self) -> Result<(), Error> {
+        let builds = &self.farm.builds;
+        let gone = |build: &&BuildId| builds.running(**build).is_none();
+        let gone: Vec<BuildId> = self.followed.keys().filter(gone).copied().collect();
+        for build in gone {
+            self.read(build).await?;
+        }
+        Ok(())
+    }
+
     /// A build is gone whose end could not be kept.
     async fn interrupted(&mut self, build: BuildId, followed: &Followed) -> Result<(), Error> {
         let Some(last) = &followed.last else { return Ok(()) };
@@ -251,6 +275,21 @@ impl<'a> Viewing<'a> {
             self.out.say(FarmEvent::Load { worker, load }).await?;
         }
         Ok(())
+    }
+
+    async fn see_actions(&mut self) -> Result<(), Error> {
+        self.actions.mark_unchanged();
+        loop {
+            let actions = self.farm.actions.read(self.next_action).await?;
+            let Some((last, _)) = actions.last() else { return Ok(()) };
+            self.next_action = last.saturating_add(1);
+            for (_, action) in actions {
+                // What a later version kept is not for this one to tell.
+                if let Ok(recorded) = encoding::decode_farm(&action) {
+                    self.out.say(recorded.event).await?;
+                }
+            }
+        }
     }
 
     async fn see_store(&mut self) -> Result<(), Error> {

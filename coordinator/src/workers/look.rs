@@ -105,6 +105,7 @@ fn credible(load: MachineLoad) -> MachineLoad {
 #[cfg(test)]
 mod tests {
     use farm_model::Platform;
+    use farm_proto::client::Duty;
     use tokio::sync::mpsc;
 
     use super::super::Hello;
@@ -136,7 +137,7 @@ mod tests {
         assert_eq!(workers.look(&mut look).loads, [(worker("a"), load)], "a former session says nothing");
         workers.measured(&worker("a"), 1, load);
         assert!(workers.look(&mut look).loads.is_empty(), "nothing is said twice");
-        workers.drain(&worker("b"));
+        assert!(workers.rest(&worker("b"), Duty::Drained) && !workers.rest(&worker("c"), Duty::Drained));
         assert!(workers.leave(&worker("a"), 1));
         let seen = workers.look(&mut look);
         assert_eq!(seen.gone, [worker("a")]);

@@ -7,7 +7,7 @@ use farm_model::op::{Network, Sharing, Ulimit};
 use farm_model::result::LayerRef;
 use farm_model::{
     BlobDigest, BuildId, ContentDigest, ContextName, DirectoryDigest, Exit, LayerDigest, LeaseId, OciDigest,
-    Platform, Scope, StepDigest, Usage, WorkerId,
+    Platform, Scope, StageId, StepDigest, StepId, Usage, WorkerId,
 };
 use farm_proto::blob::Fetch;
 use farm_proto::budget::{Budget, Growth};
@@ -148,6 +148,12 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Save(Box::new(SaveRequest { images: vec![text("a")], form: Form::OciArchive, packing })),
         Request::Load,
         Request::Watch,
+        Request::Move { build: BUILD, step: StepId { stage: StageId(1), index: 2 } },
+        Request::Drain { worker: WorkerId(text("w1")), duty: Duty::Drained },
+        Request::Drain { worker: WorkerId(text("w1")), duty: Duty::Open },
+        Request::Pin { image: text("a:1"), pinning: Pinning::Pinned },
+        Request::Pin { image: text("a:1"), pinning: Pinning::Free },
+        Request::Actions { limit: 5 },
     ]
 }
 
@@ -165,6 +171,7 @@ fn image() -> ImageDetails {
         layers: 4,
         build: Some(BUILD),
         trend: vec![2, 1],
+        pinned: true,
     };
     let layer = LayerDetails { digest: text("0"), bytes: 1, entries: 2, packed_bytes: None, base: true };
     let row = HistoryRow { created: None, created_by: text("RUN"), comment: text(""), bytes: Some(1) };
@@ -340,6 +347,7 @@ pub(crate) fn replies() -> Vec<Reply> {
         })),
         Reply::Loaded(vec![text("a:1")]),
         Reply::Farm(vec![vec![1, 2], vec![]]),
+        Reply::Actions(vec![vec![3]]),
     ]
 }
 
@@ -447,6 +455,7 @@ pub(crate) fn orders() -> Vec<CoordinatorMessage> {
         execute(thrown),
         CoordinatorMessage::Cancel { lease: LEASE },
         CoordinatorMessage::Drain,
+        CoordinatorMessage::Restore,
     ]
 }
 

@@ -1,10 +1,12 @@
 //! What becomes of a flight when its lease ends, and of a worker that fails.
 
+use std::collections::BTreeSet;
+
 use farm_model::{LeaseId, WorkerId};
 
 use super::Scheduler;
 use crate::command::BuildStep;
-use crate::flight::FlightId;
+use crate::flight::{FlightId, Progress};
 use crate::workers::Standing;
 use crate::{Command, Verdict};
 
@@ -29,6 +31,21 @@ impl Scheduler {
             return;
         }
         self.commands.push_back(Command::Retry { waiting, reason: reason.to_owned() });
+        self.enqueue(id);
+    }
+
+    /// A flight that runs is to be done elsewhere: no failure, neither its own nor that of its worker.
+    pub(super) fn move_away(&mut self, step: BuildStep, reason: String) {
+        let Some(id) = self.flights.of_step(step) else { return };
+        let Some(flight) = self.flights.find_mut(id) else { return };
+        let Progress::Running(lease) = flight.progress else { return };
+        let Some(held) = self.leases.held.get(&lease) else { return };
+        // Only this one: with those that failed it before, none might be left to choose from but this one.
+        flight.avoid = BTreeSet::from([held.worker.clone()]);
+        flight.progress = Progress::New;
+        let waiting = flight.waiting.clone();
+        self.cancel(lease);
+        self.commands.push_back(Command::Retry { waiting, reason });
         self.enqueue(id);
     }
 

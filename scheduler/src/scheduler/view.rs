@@ -91,6 +91,11 @@ impl Scheduler {
         })
     }
 
+    /// Whether a worker was drained and not restored since, be it there or not.
+    pub fn is_drained(&self, worker: &WorkerId) -> bool {
+        self.drained.contains(worker)
+    }
+
     /// What steps of each family that ran take, to be handed to [`Scheduler::remember`] after a restart.
     pub fn durations(&self) -> impl Iterator<Item = ([u8; 32], Millis)> + '_ {
         self.families.durations()

@@ -25,6 +25,9 @@ impl Scheduler {
         if let Some((pool, ability)) = self.workers.add(id, capacity) {
             self.queue.pool_created(pool, &ability);
         }
+        if self.drained.contains(id) {
+            self.drain(id);
+        }
         self.review_all();
         for lease in kept {
             self.keep(id, lease);
@@ -56,9 +59,19 @@ impl Scheduler {
         self.set_standing(id, Standing::Drained);
     }
 
+    /// A worker is given work again, whyever it was drained.
+    pub(super) fn restore(&mut self, id: &WorkerId) {
+        self.drained.remove(id);
+        let restored = self.workers.find(id).is_some_and(|worker| worker.standing == Standing::Drained);
+        if restored {
+            self.workers.update(id, |worker| (worker.standing, worker.failures) = (Standing::Open, 0));
+            self.review_all();
+        }
+    }
+
     pub(super) fn set_standing(&mut self, id: &WorkerId, standing: Standing) {
         let former = self.workers.find(id).map(|worker| worker.standing);
-        // A drained worker stays so until it joins again.
+        // A drained worker stays so until it joins again or is restored.
         if former.is_none_or(|former| former == standing || former == Standing::Drained) {
             return;
         }

@@ -105,6 +105,56 @@ fn a_drained_worker_finishes_what_it_runs_and_gets_nothing_more() {
 }
 
 #[test]
+fn a_worker_that_somebody_drained_stays_so_until_somebody_restores_it() {
+    let mut farm = farm(&["w1"]);
+    farm.tell(Event::WorkerDrained { worker: worker("w1") });
+    farm.tell(Event::WorkerLost { worker: worker("w1") });
+    farm.join("w1", slots(1));
+    assert_eq!(grants(&farm.ready((build(1), step(0, 0)), work(1))), []);
+    assert!(farm.scheduler.is_drained(&worker("w1")));
+    let commands = farm.tell(Event::WorkerRestored { worker: worker("w1") });
+    assert_eq!(granted(&commands).1, "w1");
+    farm.tell(Event::WorkerDrained { worker: worker("w2") });
+    farm.join("w2", slots(8));
+    assert_eq!(grants(&farm.ready((build(1), step(1, 0)), work(2))), [], "it was drained before it came");
+}
+
+#[test]
+fn a_step_that_is_moved_runs_elsewhere_and_nobody_has_failed() {
+    let mut farm = farm(&[]);
+    farm.join("w1", slots(2));
+    farm.join("w2", slots(2));
+    let at = (build(1), step(0, 0));
+    let moved = || Event::StepMoved { build: at.0, step: at.1, reason: "moved by me".to_owned() };
+    assert_eq!(farm.tell(moved()), [], "it does not run");
+    let (mut lease, mut by, _) = granted(&farm.ready(at, work(1)));
+    for _ in 0..10 {
+        let commands = farm.tell(moved());
+        let cancel = Command::Cancel { lease, worker: worker(&by) };
+        let retry = Command::Retry { waiting: vec![at], reason: "moved by me".to_owned() };
+        assert_eq!(commands[..2], [cancel, retry]);
+        assert_eq!(farm.finish(&by, lease, Verdict::Cancelled), []);
+        let (next, elsewhere, _) = granted(&commands);
+        assert_ne!(elsewhere, by);
+        (lease, by) = (next, elsewhere);
+    }
+    assert!(matches!(&farm.finish(&by, lease, succeeded(1))[..], [Command::Deliver { .. }, ..]));
+    assert!(farm.scheduler.workers().all(|view| view.standing == Standing::Open));
+}
+
+#[test]
+fn a_step_that_is_moved_from_the_only_worker_runs_there_again() {
+    let mut farm = farm(&["w1"]);
+    let at = (build(1), step(0, 0));
+    let (first, ..) = granted(&farm.ready(at, work(1)));
+    let commands = farm.tell(Event::StepMoved { build: at.0, step: at.1, reason: String::new() });
+    assert_eq!(grants(&commands), [], "its one slot is not free yet");
+    let (second, by, _) = granted(&farm.finish("w1", first, Verdict::Cancelled));
+    assert_eq!(by, "w1");
+    assert!(matches!(&farm.finish("w1", second, succeeded(1))[..], [Command::Deliver { .. }, ..]));
+}
+
+#[test]
 fn without_retries_the_first_failure_counts() {
     let mut farm = Farm::with(Config { retries: 0, ..Config::default() });
     farm.start(1, stages(1, 1));

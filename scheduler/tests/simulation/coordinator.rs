@@ -8,6 +8,7 @@ use farm_scheduler::{Command, Config, Event, Millis, Scheduler};
 use crate::builds::{Phase, nature};
 use crate::driver::Todo;
 use crate::machines::{Message, Order, Report, Task};
+use crate::rules::Moving;
 use crate::world::{Happening, World};
 
 pub(crate) struct Coordinator {
@@ -71,9 +72,9 @@ impl World {
         self.after(delay, Happening::ComesUp);
     }
 
-    pub(crate) fn come_up(&mut self) {
+    pub(crate) fn come_up(&mut self) -> Result<(), String> {
         if self.coordinator.scheduler.is_some() {
-            return;
+            return Ok(());
         }
         self.coordinator.epoch += 1;
         self.coordinator.scheduler = Some(Scheduler::new(Config::default(), self.coordinator.epoch));
@@ -81,6 +82,38 @@ impl World {
             let delay = self.random.within(10, 4_000);
             self.after(delay, Happening::Asks(index));
         }
+        // What people said outlives the process.
+        for worker in self.rules.forbidden.clone() {
+            self.tell(Event::WorkerDrained { worker }, None)?;
+        }
+        Ok(())
+    }
+
+    /// Moves one of the steps that run.
+    pub(crate) fn move_one(&mut self, which: u64) -> Result<(), String> {
+        let Some(scheduler) = &self.coordinator.scheduler else { return Ok(()) };
+        let running: Vec<_> = scheduler.running().map(|view| view.waiting[0]).collect();
+        let Some(index) = which.checked_rem(running.len() as u64) else { return Ok(()) };
+        let (build, step) = running[usize::try_from(index).unwrap()];
+        self.rules.moving = Moving::Begun;
+        self.tell(Event::StepMoved { build, step, reason: "moved".to_owned() }, None)?;
+        match std::mem::replace(&mut self.rules.moving, Moving::No) {
+            Moving::Done => Ok(()),
+            Moving::No | Moving::Begun => Err("a step that runs was not moved".to_owned()),
+        }
+    }
+
+    pub(crate) fn drain(&mut self, machine: usize) -> Result<(), String> {
+        let worker = self.machines[machine].id.clone();
+        self.rules.forbidden.insert(worker.clone());
+        self.tell(Event::WorkerDrained { worker }, None)
+    }
+
+    pub(crate) fn restore(&mut self, machine: usize) -> Result<(), String> {
+        let worker = self.machines[machine].id.clone();
+        self.rules.forbidden.remove(&worker);
+        self.rules.cured(&worker);
+        self.tell(Event::WorkerRestored { worker }, None)
     }
 
     /// A layer reaches the coordinator's own store, if it still exists.

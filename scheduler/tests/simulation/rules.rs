@@ -17,6 +17,11 @@ type Key = (Scope, StepDigest);
 pub(crate) struct Rules {
     present: BTreeMap<WorkerId, Capacity>,
     drained: BTreeSet<WorkerId>,
+    /// Drained by people, whether they are there or not.
+    pub(crate) forbidden: BTreeSet<WorkerId>,
+    pub(crate) moving: Moving,
+    /// What was moved: it waits for another worker while the one that had it idles.
+    moved: BTreeSet<Key>,
     live: BTreeMap<LeaseId, (WorkerId, Key)>,
     by_key: BTreeMap<Key, LeaseId>,
     /// Leases that were granted to a worker, or of which it spoke.
@@ -30,7 +35,21 @@ pub(crate) struct Rules {
     pub(crate) met: BTreeMap<&'static str, u64>,
 }
 
+/// Whether somebody moves a step at the moment.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Moving {
+    #[default]
+    No,
+    Begun,
+    Done,
+}
+
 impl Rules {
+    /// A worker that was drained for its failures is forgiven.
+    pub(crate) fn cured(&mut self, worker: &WorkerId) {
+        self.drained.remove(worker);
+    }
+
     pub(crate) fn forget_leases(&mut self) {
         self.present.clear();
         self.drained.clear();
@@ -39,6 +58,7 @@ impl Rules {
         self.known.clear();
         self.listed.clear();
         self.retries.clear();
+        self.moved.clear();
     }
 
     pub(crate) fn worker_came(&mut self, worker: &WorkerId, capacity: &Capacity, running: &[RunningLease]) {
@@ -99,7 +119,13 @@ impl World {
             }
             Command::Retry { waiting, .. } => self.check_waiting(waiting).map(|key| {
                 self.rules.end(&key);
-                *self.rules.retries.entry(key).or_default() += 1;
+                if self.rules.moving == Moving::Begun {
+                    self.rules.moving = Moving::Done;
+                    *self.rules.met.entry("move").or_default() += 1;
+                    self.rules.moved.insert(key);
+                } else {
+                    *self.rules.retries.entry(key).or_default() += 1;
+                }
             }),
             Command::GiveUp { waiting, .. } => self.check_surrender(waiting),
             Command::Drain { worker } => {
@@ -119,6 +145,7 @@ impl World {
         let work = self.builds[build].steps[step].asked.clone().ok_or("its inputs are not there")?;
         let capacity = self.rules.present.get(worker).ok_or("the worker is not there")?;
         require(!self.rules.drained.contains(worker), "the worker is drained")?;
+        require(!self.rules.forbidden.contains(worker), "somebody drained the worker")?;
         require(capacity.platform == work.platform, "the platform does not fit")?;
         require(work.labels.iter().all(|label| capacity.labels.contains(label)), "labels are missing")?;
         self.rules.begin(lease, worker, key)
@@ -238,7 +265,7 @@ impl World {
         let Some(scheduler) = &self.coordinator.scheduler else { return Ok(()) };
         for waiting in scheduler.waiting().filter(|waiting| waiting.worker.is_none()) {
             let key = self.wanted(waiting.waiting[0]).ok_or("what waits is not wanted")?;
-            if self.rules.retries.contains_key(&key) {
+            if self.rules.retries.contains_key(&key) || self.rules.moved.contains(&key) {
                 continue;
             }
             let (build, step) = self.find(waiting.waiting[0]);

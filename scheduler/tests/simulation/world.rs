@@ -34,18 +34,50 @@ pub(crate) enum Happening {
     Starts(usize),
     Crashes(usize),
     CutOff(usize),
-    Connects { machine: usize, life: u64 },
-    Dropped { machine: usize, session: u64 },
-    Beats { machine: usize, life: u64 },
-    Ends { machine: usize, life: u64, lease: LeaseId, report: Report },
-    Hears { machine: usize, session: u64, message: Message, late: bool },
-    Obeys { machine: usize, session: u64, order: Order },
+    Connects {
+        machine: usize,
+        life: u64,
+    },
+    Dropped {
+        machine: usize,
+        session: u64,
+    },
+    Beats {
+        machine: usize,
+        life: u64,
+    },
+    Ends {
+        machine: usize,
+        life: u64,
+        lease: LeaseId,
+        report: Report,
+    },
+    Hears {
+        machine: usize,
+        session: u64,
+        message: Message,
+        late: bool,
+    },
+    Obeys {
+        machine: usize,
+        session: u64,
+        order: Order,
+    },
     Asks(usize),
     Leaves(usize),
-    Computes { build: usize, step: StepId, epoch: u64 },
+    Computes {
+        build: usize,
+        step: StepId,
+        epoch: u64,
+    },
     Stores(LayerDigest),
     GoesDown,
     ComesUp,
+    /// Somebody moves a step that runs.
+    Moves(u64),
+    /// Somebody drains a machine, be it there or not, or restores it.
+    Drains(usize),
+    Restores(usize),
 }
 
 /// The two ways of a session.
@@ -109,6 +141,18 @@ impl World {
             if !calm && self.random.chance(150) {
                 let leaves = asks + self.random.within(0, 30_000);
                 self.after(leaves, Happening::Leaves(build));
+            }
+        }
+        for _ in 0..self.random.within(0, 8) {
+            let (at, which) = (self.random.within(1_000, CALM), self.random.within(0, 1_000));
+            self.after(at, Happening::Moves(which));
+        }
+        for machine in 0..self.machines.len() {
+            if self.random.chance(200) {
+                let at = self.random.within(0, CALM / 2);
+                let back = at + self.random.within(1, CALM / 2);
+                self.after(at, Happening::Drains(machine));
+                self.after(back, Happening::Restores(machine));
             }
         }
         if calm {
@@ -188,7 +232,10 @@ impl World {
             Happening::Computes { build, step, epoch } => return self.computed(build, step, epoch),
             Happening::Stores(layer) => self.store(layer),
             Happening::GoesDown => self.go_down(),
-            Happening::ComesUp => self.come_up(),
+            Happening::ComesUp => return self.come_up(),
+            Happening::Moves(which) => return self.move_one(which),
+            Happening::Drains(machine) => return self.drain(machine),
+            Happening::Restores(machine) => return self.restore(machine),
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ mod contexts;
 mod damage;
 mod diagnostics;
 mod disk;
+mod duty;
 mod engines;
 mod hostile;
 mod images;

@@ -172,6 +172,10 @@ impl FakeWorker {
         }
     }
 
+    pub(super) async fn say(&self, message: WorkerMessage) {
+        self.reports.send(message).await.unwrap();
+    }
+
     pub(super) async fn start(&self, lease: LeaseId) {
         self.reports.send(WorkerMessage::Started { lease }).await.unwrap();
     }

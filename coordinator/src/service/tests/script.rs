@@ -62,6 +62,11 @@ impl Farm {
         Self::start_with(root, authority)
     }
 
+    /// What its requests are served from.
+    pub(super) fn inside(&self) -> &Arc<crate::build::Farm> {
+        &self.coordinator.service.farm
+    }
+
     pub(super) async fn client(&self) -> Client {
         self.client_as(Role::Client).await
     }
@@ -156,6 +161,7 @@ impl Replies {
             | Reply::Pushed(_)
             | Reply::Loaded(_)
             | Reply::Farm(_)
+            | Reply::Actions(_)
             | Reply::Done
             | Reply::Refused(_)) => panic!("{other:?}"),
         }

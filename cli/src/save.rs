@@ -1,4 +1,4 @@
-//! `farm save`: an image as an archive.
+//! `farm save`: images as an archive.
 
 use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::transfer;
 /// Arguments of `farm save`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Names of the image, or its id; the names go into the archive
+    /// Names or ids of images; the names go into the archive
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<String>,
 

@@ -1,6 +1,7 @@
 //! What commands that move images have in common.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
 
 use farm_client::Client;
 use farm_model::Reference;
@@ -9,7 +10,10 @@ use farm_proto::transfer::Packing;
 
 use crate::build::output;
 use crate::failure::Failure;
-use crate::progress::size;
+use crate::progress::{self, size};
+
+/// How long nothing may move before something is said.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How layers are packed.
 #[derive(Debug, clap::Args)]
@@ -44,8 +48,15 @@ pub(crate) fn name(text: &str) -> Result<Reference, Failure> {
 pub(crate) async fn follow(client: &Client, request: Request) -> Result<Reply, Failure> {
     let shown = std::io::stderr().is_terminal();
     let mut replies = client.stream(request).await.map_err(|error| Failure::connection(&error))?;
+    let mut silent = Duration::ZERO;
     let last = loop {
-        match replies.next().await.map_err(|error| Failure::connection(&error))? {
+        let Ok(next) = tokio::time::timeout(PATIENCE, replies.next()).await else {
+            silent += PATIENCE;
+            progress::complain(&format!("still waiting: nothing has moved for {} s", silent.as_secs()));
+            continue;
+        };
+        silent = Duration::ZERO;
+        match next.map_err(|error| Failure::connection(&error))? {
             Some(Reply::Moved(moved)) if shown => {
                 let mut stderr = std::io::stderr().lock();
                 // A closed terminal is no reason to stop.

@@ -20,7 +20,7 @@ use crate::images::Record;
 use crate::report::{Reporter, micros_since};
 use crate::stage::{ChainLayer, State};
 use crate::transfer::sources;
-use crate::{Error, Request, images};
+use crate::{Error, Request, images, waiting};
 
 /// A source image that was found.
 #[derive(Clone, Debug)]
@@ -65,7 +65,11 @@ pub(crate) async fn resolve(
 ) -> Result<Arc<Known>, Error> {
     let started = Instant::now();
     let known = match &image.source {
-        ImageSource::Registry(reference) => resolve_name(farm, request.pull, reference, image).await,
+        ImageSource::Registry(reference) => {
+            let what = format!("the registry `{}` to say what `{reference}` is", reference.registry);
+            let resolving = resolve_name(farm, request.pull, reference, image);
+            waiting::told(reporter, &what, &waiting::Exchange, resolving).await
+        }
         ImageSource::OciLayout { path, reference } => {
             let layout = request.layouts.open(&farm.store, path, reference.as_deref()).await;
             match layout {
@@ -185,13 +189,23 @@ pub(crate) async fn fetch(
 ) -> Result<State, Error> {
     let (unpacked, mut arrived) = tokio::sync::mpsc::unbounded_channel();
     let started = Instant::now();
-    let on_progress: OnProgress = Arc::new(move |progress| {
-        if let Progress::Unpacked { layer } = progress {
-            // The receiver lives as long as the pull.
+    let parts = Arc::new(waiting::Parts::default());
+    let (arriving, sizes) = (Arc::clone(&parts), resolved.layers.iter().map(|layer| layer.descriptor.size));
+    let sizes: Vec<u64> = sizes.collect();
+    let on_progress: OnProgress = Arc::new(move |progress| match progress {
+        Progress::Received { layer, bytes } => {
+            let size = sizes.get(layer).copied().unwrap_or_default();
+            arriving.left(layer, size.saturating_sub(bytes));
+        }
+        // The receiver lives as long as the pull.
+        Progress::Unpacked { layer } => {
+            arriving.left(layer, 0);
             let _late = unpacked.send(layer);
         }
     });
     let pull = pull_base(&source, resolved, &farm.store, &farm.options.limits, &on_progress);
+    let what = format!("layers of `{name}`");
+    let pull = waiting::told(reporter, &what, &*parts, pull);
     tokio::pin!(pull);
     let report = async |layer: usize| {
         let bytes = resolved.layers.get(layer).map_or(0, |layer| layer.descriptor.size);

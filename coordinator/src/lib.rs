@@ -32,6 +32,7 @@ mod session;
 mod stage;
 mod step;
 mod transfer;
+mod waiting;
 mod why;
 mod workers;
 

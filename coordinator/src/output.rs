@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use farm_model::{BuildEvent, OciDigest, Reference};
-use farm_oci::Image;
 use farm_oci::image::{AssembleOptions, Assembled, Timestamps};
+use farm_oci::{Image, Pushed};
 use farm_proto::client::{BuildRequest, Compression, Form, Output};
 use farm_proto::session::{Answer, Ask};
 use farm_proto::transfer::{ExportedImage, Packing};
@@ -24,7 +24,7 @@ use crate::build::{Farm, blocking};
 use crate::image::Finished;
 use crate::report::{Reporter, micros_since};
 use crate::transfer::blobs::Brought;
-use crate::{Error, Session, transfer};
+use crate::{Error, Session, transfer, waiting};
 
 const NANOS: i64 = 1_000_000_000;
 /// How often an output is made whose bytes turn out to be damaged, beside once for each of its layers.
@@ -45,12 +45,15 @@ pub(crate) struct Outputs<'a> {
 #[derive(Clone)]
 pub(crate) enum Content {
     /// An OCI layout.
-    Layout { image: Arc<Assembled>, names: Arc<[Reference]> },
+    Layout(Arc<[Named]>),
     /// What `docker load` reads.
-    Docker { image: Arc<Assembled>, names: Arc<[Reference]> },
+    Docker(Arc<[Named]>),
     /// The merged file system.
     Filesystem { tree: Tree, clamp: Option<Mtime> },
 }
+
+/// An image and what it is called where it goes.
+pub(crate) type Named = (Arc<Assembled>, Vec<Reference>);
 
 impl Outputs<'_> {
     /// Has every output written, and gives the image's id where it is known or wanted.
@@ -144,17 +147,14 @@ impl Outputs<'_> {
                 let clamp = epoch.map(|epoch| Mtime(epoch.saturating_mul(NANOS)));
                 Content::Filesystem { tree: self.finished.merged.clone(), clamp }
             }
-            (Form::OciArchive, Some(image)) => {
-                Content::Layout { image: Arc::clone(image), names: names.into() }
-            }
+            (Form::OciArchive, Some(image)) => Content::Layout([(Arc::clone(image), names.to_vec())].into()),
             (Form::DockerArchive, Some(image)) => {
-                Content::Docker { image: Arc::clone(image), names: names.into() }
+                Content::Docker([(Arc::clone(image), names.to_vec())].into())
             }
             (Form::Registry, Some(image)) => {
                 let mut sent = 0;
                 for name in names {
-                    sent +=
-                        transfer::push::push(self.farm, image, name, &transfer::unheard()).await?.uploaded.1;
+                    sent += self.push(image, name).await?.uploaded.1;
                 }
                 return Ok(sent);
             }
@@ -164,6 +164,15 @@ impl Outputs<'_> {
         };
         let id = image.map(|image| image.config_descriptor.digest);
         self.write(index, output, id, content).await
+    }
+
+    /// Pushes the image under a name, and says how many blobs its registry had.
+    async fn push(self, image: &Assembled, name: &Reference) -> Result<Pushed, Error> {
+        let counter = transfer::Counter::default();
+        let what = format!("the registry `{}` to take `{}`", name.registry, name.familiar());
+        let progress = counter.pushing();
+        let pushing = transfer::push::push(self.farm, image, name, &progress);
+        waiting::told(self.reporter, &what, &counter, pushing).await
     }
 
     async fn assemble(self, options: AssembleOptions) -> Result<Arc<Assembled>, Error> {
@@ -215,12 +224,16 @@ impl Content {
     /// Writes it as a tar.
     pub(crate) fn write(&self, store: &Store, mut out: &mut dyn Write) -> Result<(), Error> {
         match self {
-            Self::Layout { image, names } => farm_oci::export::oci_archive(image, store, names, &mut out)?,
-            Self::Docker { image, names } => farm_oci::export::docker_archive(image, store, names, &mut out)?,
+            Self::Layout(images) => farm_oci::export::oci_archive(&borrowed(images), store, &mut out)?,
+            Self::Docker(images) => farm_oci::export::docker_archive(&borrowed(images), store, &mut out)?,
             Self::Filesystem { tree, clamp } => farm_oci::export::rootfs_tar(tree, store, *clamp, &mut out)?,
         }
         Ok(())
     }
+}
+
+fn borrowed(images: &[Named]) -> Vec<farm_oci::export::Named<'_>> {
+    images.iter().map(|(image, names)| (image.as_ref(), names.as_slice())).collect()
 }
 
 /// How an image is put together that is to be packed like this.

@@ -29,33 +29,26 @@ const IMAGE_NAME: &str = "io.containerd.image.name";
 const CREATED: &str = "org.opencontainers.image.created";
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
-/// Writes an OCI layout as a tar.
-pub fn oci_archive(
-    image: &Assembled,
-    store: &Store,
-    names: &[Reference],
-    out: &mut dyn Write,
-) -> Result<(), Error> {
+/// An image, and what it is called where it goes.
+pub type Named<'a> = (&'a Assembled, &'a [Reference]);
+
+/// Writes an OCI layout of one or several images as a tar.
+pub fn oci_archive(images: &[Named<'_>], store: &Store, out: &mut dyn Write) -> Result<(), Error> {
     let mut archive = ArchiveWriter::new(out);
-    blobs(image, store, &mut archive)?;
-    archive.file("index.json", &index(image, names))?;
+    blobs(images, store, &mut archive)?;
+    archive.file("index.json", &index(images))?;
     archive.file("oci-layout", LAYOUT)?;
     archive.finish()
 }
 
-/// Writes a tar that `docker load` reads; it is an OCI layout besides.
-pub fn docker_archive(
-    image: &Assembled,
-    store: &Store,
-    names: &[Reference],
-    out: &mut dyn Write,
-) -> Result<(), Error> {
+/// Writes a tar of one or several images that `docker load` reads; it is an OCI layout besides.
+pub fn docker_archive(images: &[Named<'_>], store: &Store, out: &mut dyn Write) -> Result<(), Error> {
     let mut archive = ArchiveWriter::new(out);
-    blobs(image, store, &mut archive)?;
-    archive.file("index.json", &index(image, names))?;
-    archive.file("manifest.json", &docker_manifest(image, names))?;
+    blobs(images, store, &mut archive)?;
+    archive.file("index.json", &index(images))?;
+    archive.file("manifest.json", &docker_manifest(images))?;
     archive.file("oci-layout", LAYOUT)?;
-    if let Some(repositories) = docker_repositories(image, names) {
+    if let Some(repositories) = docker_repositories(images) {
         archive.file("repositories", &repositories)?;
     }
     archive.finish()
@@ -87,7 +80,7 @@ pub fn oci_directory(
     put(folder.join(hex(&image.descriptor.digest)), &mut &image.manifest[..], "manifest")?;
     put(path.join("oci-layout"), &mut &LAYOUT[..], "oci-layout")?;
     // The index comes last: what it names is there.
-    put(path.join("index.json"), &mut &index(image, names)[..], "index")
+    put(path.join("index.json"), &mut &index(&[(image, names)])[..], "index")
 }
 
 /// Writes the file system `tree` as a tar.
@@ -102,15 +95,18 @@ pub fn rootfs_tar(
     buffered.flush().map_err(Error::io("write", Path::new("the tar")))
 }
 
-fn blobs(image: &Assembled, store: &Store, archive: &mut ArchiveWriter<'_>) -> Result<(), Error> {
+fn blobs(images: &[Named<'_>], store: &Store, archive: &mut ArchiveWriter<'_>) -> Result<(), Error> {
     archive.directory("blobs/")?;
     archive.directory("blobs/sha256/")?;
-    // Sorted and each once: an image may hold the same layer twice.
+    // Sorted and each once: images share layers, and one may hold the same layer twice.
     let mut documents = BTreeMap::new();
-    documents.insert(hex(&image.config_descriptor.digest), (&image.config_descriptor, Some(&image.config)));
-    documents.insert(hex(&image.descriptor.digest), (&image.descriptor, Some(&image.manifest)));
-    for layer in &image.layers {
-        documents.insert(hex(&layer.descriptor.digest), (&layer.descriptor, None));
+    for (image, _) in images {
+        let config = (&image.config_descriptor, Some(&image.config));
+        documents.insert(hex(&image.config_descriptor.digest), config);
+        documents.insert(hex(&image.descriptor.digest), (&image.descriptor, Some(&image.manifest)));
+        for layer in &image.layers {
+            documents.insert(hex(&layer.descriptor.digest), (&layer.descriptor, None));
+        }
     }
     for (name, (descriptor, bytes)) in documents {
         let name = format!("blobs/sha256/{name}");
@@ -132,7 +128,17 @@ fn hex(digest: &OciDigest) -> String {
 }
 
 /// One entry a name, as containerd and skopeo expect it.
-fn index(image: &Assembled, names: &[Reference]) -> Vec<u8> {
+fn index(images: &[Named<'_>]) -> Vec<u8> {
+    let manifests = images.iter().flat_map(|(image, names)| entries(image, names)).collect();
+    json(&Index {
+        schema_version: 2,
+        media_type: media::OCI_INDEX.to_owned(),
+        manifests,
+        annotations: BTreeMap::new(),
+    })
+}
+
+fn entries(image: &Assembled, names: &[Reference]) -> Vec<Descriptor> {
     let mut descriptor = image.descriptor.clone();
     if let Some(created) =
         image.created.and_then(|nanos| jiff::Timestamp::from_nanosecond(i128::from(nanos)).ok())
@@ -148,14 +154,7 @@ fn index(image: &Assembled, names: &[Reference]) -> Vec<u8> {
         descriptor.annotations.insert(REF_NAME.to_owned(), tag);
         descriptor
     };
-    let manifests: Vec<Descriptor> =
-        if names.is_empty() { vec![descriptor.clone()] } else { names.iter().map(entry).collect() };
-    json(&Index {
-        schema_version: 2,
-        media_type: media::OCI_INDEX.to_owned(),
-        manifests,
-        annotations: BTreeMap::new(),
-    })
+    if names.is_empty() { vec![descriptor.clone()] } else { names.iter().map(entry).collect() }
 }
 
 #[derive(serde::Serialize)]
@@ -166,26 +165,31 @@ struct DockerManifest {
     layers: Vec<String>,
 }
 
-fn docker_manifest(image: &Assembled, names: &[Reference]) -> Vec<u8> {
+fn docker_manifest(images: &[Named<'_>]) -> Vec<u8> {
     let blob = |digest: &OciDigest| format!("blobs/sha256/{}", hex(digest));
-    let tags: Vec<_> = names.iter().map(Reference::familiar).collect();
-    json(&[DockerManifest {
-        config: blob(&image.config_descriptor.digest),
-        repo_tags: (!tags.is_empty()).then_some(tags),
-        layers: image.layers.iter().map(|layer| blob(&layer.descriptor.digest)).collect(),
-    }])
+    let entry = |(image, names): &Named<'_>| {
+        let tags: Vec<_> = names.iter().map(Reference::familiar).collect();
+        DockerManifest {
+            config: blob(&image.config_descriptor.digest),
+            repo_tags: (!tags.is_empty()).then_some(tags),
+            layers: image.layers.iter().map(|layer| blob(&layer.descriptor.digest)).collect(),
+        }
+    };
+    json(&images.iter().map(entry).collect::<Vec<_>>())
 }
 
 /// What tools of before 2015 read: tags by repository, pointing at the top layer.
-fn docker_repositories(image: &Assembled, names: &[Reference]) -> Option<Vec<u8>> {
-    let top = hex(&image.layers.last()?.descriptor.digest);
+fn docker_repositories(images: &[Named<'_>]) -> Option<Vec<u8>> {
     let mut repositories: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-    for name in names {
-        let familiar = name.familiar();
-        if let Some((repository, tag)) =
-            familiar.rsplit_once(':').filter(|_| name.tag.is_some() && name.digest.is_none())
-        {
-            repositories.entry(repository.to_owned()).or_default().insert(tag.to_owned(), top.clone());
+    for (image, names) in images {
+        let Some(top) = image.layers.last().map(|layer| hex(&layer.descriptor.digest)) else { continue };
+        for name in *names {
+            let familiar = name.familiar();
+            if let Some((repository, tag)) =
+                familiar.rsplit_once(':').filter(|_| name.tag.is_some() && name.digest.is_none())
+            {
+                repositories.entry(repository.to_owned()).or_default().insert(tag.to_owned(), top.clone());
+            }
         }
     }
     (!repositories.is_empty()).then(|| json(&repositories))

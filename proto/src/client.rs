@@ -96,7 +96,7 @@ pub enum Request {
     Push(Box<PushRequest>),
     /// Take an image from a registry, and keep it under its name. → [`Reply::Moved`]s, then [`Reply::Image`].
     Pull(Box<PullRequest>),
-    /// Make an archive of an image. → [`Reply::Output`]s of it, then [`Reply::Done`].
+    /// Make an archive of images. → [`Reply::Output`]s of it, then [`Reply::Done`].
     Save(Box<SaveRequest>),
     /// Take the images of an archive, which follows as [`crate::session::OutputPart`]s. → [`Reply::Loaded`].
     Load,

@@ -28,7 +28,7 @@ pub struct PullRequest {
 /// One `farm save`.
 #[derive(Archive, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct SaveRequest {
-    /// Names, or an id, of one image. The names go into the archive.
+    /// Names or ids of one or several images. The names go into the archive.
     pub images: Vec<String>,
     /// Which kind of archive.
     pub form: Form,

@@ -29,6 +29,7 @@ const FIELDS: [&str; 15] = [
     "Build",
     "Pinned",
 ];
+const NAMELESS: &str = "<none>";
 const TABLE: &str = "table {{.Repository}}\\t{{.Tag}}\\t{{.ID}}\\t{{.CreatedSince}}\\t{{.Size}}\\t{{.PackedSize}}\\t{{.Change}}\\t{{.Discarded}}";
 
 const NOTES: &str = "\
@@ -171,6 +172,10 @@ fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
 
 /// Repository and tag of a name; a port is no tag.
 fn split(name: &str) -> (&str, &str) {
+    // An image without a name is kept under its id.
+    if name.parse::<farm_model::OciDigest>().is_ok() {
+        return (NAMELESS, NAMELESS);
+    }
     match name.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => (repository, tag),
         _ => (name, "latest"),

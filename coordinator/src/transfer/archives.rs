@@ -1,10 +1,10 @@
-//! Images as archives, out of the farm and into it.
+//! Images as archives, out of the farm and into it: one or several in each.
 
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use farm_model::Reference;
 use farm_model::event::Stream as Which;
+use farm_model::{OciDigest, Reference};
 use farm_oci::Source;
 use farm_oci::image::Timestamps;
 use farm_oci::load::{Loaded, load_archive};
@@ -17,8 +17,9 @@ use tokio::sync::mpsc;
 use super::{Counter, assemble, blobs, image, pull};
 use crate::Error;
 use crate::build::{Farm, blocking};
+use crate::images::Record;
 use crate::output::parts::Parts;
-use crate::output::{self, Content};
+use crate::output::{self, Content, Named};
 
 /// Pieces that may wait between the stream and whoever reads them.
 const WAITING: usize = 4;
@@ -49,31 +50,38 @@ pub(super) async fn save(farm: &Farm, request: SaveRequest, sender: &mut Sender)
 }
 
 async fn content(farm: &Farm, request: &SaveRequest) -> Result<Content, Error> {
-    let mut images = Vec::new();
+    if !matches!(request.form, Form::OciArchive | Form::DockerArchive) {
+        return Err(Error::NotAllowed("an image is saved as an OCI or a docker archive".to_owned()));
+    }
+    // Each image once, with the names under which it was asked for; an id is no name.
+    let mut images: Vec<(Record, Vec<Reference>)> = Vec::new();
     for text in &request.images {
-        images.push(image(farm, text).await?);
-    }
-    let Some((_, first)) = images.first().cloned() else {
-        return Err(Error::NotAllowed("no image was named".to_owned()));
-    };
-    if let Some((other, _)) = images.iter().find(|(_, record)| record.id() != first.id()) {
-        return Err(Error::NotAllowed(format!("`{other}` is another image: an archive holds one")));
-    }
-    // An id is no name.
-    let names = request.images.iter().zip(&images).filter_map(|(text, (name, _))| {
-        let given = text.parse::<Reference>().is_ok_and(|given| given.familiar() == *name);
-        if given { name.parse().ok() } else { None }
-    });
-    let names: Arc<[Reference]> = names.collect();
-    let image = assemble(farm, &first, output::options(request.packing, Timestamps::Keep)).await?;
-    let _brought = blobs::ensure(farm, &first.image).await?;
-    match request.form {
-        Form::OciArchive => Ok(Content::Layout { image, names }),
-        Form::DockerArchive => Ok(Content::Docker { image, names }),
-        Form::FilesystemTar | Form::Registry | Form::Image => {
-            Err(Error::NotAllowed("an image is saved as an OCI or a docker archive".to_owned()))
+        let (name, record) = image(farm, text).await?;
+        let given = text.parse::<Reference>().ok().filter(|given| given.familiar() == name && !is_id(&name));
+        match images.iter_mut().find(|(known, _)| known.id() == record.id()) {
+            Some((_, names)) => names.extend(given),
+            None => images.push((record, given.into_iter().collect())),
         }
     }
+    let mut assembled: Vec<Named> = Vec::new();
+    for (record, names) in images {
+        let image = assemble(farm, &record, output::options(request.packing, Timestamps::Keep)).await?;
+        let _brought = blobs::ensure(farm, &record.image).await?;
+        assembled.push((image, names));
+    }
+    if assembled.is_empty() {
+        return Err(Error::NotAllowed("no image was named".to_owned()));
+    }
+    Ok(if request.form == Form::OciArchive {
+        Content::Layout(assembled.into())
+    } else {
+        Content::Docker(assembled.into())
+    })
+}
+
+/// Whether an image is kept under its id, for want of a name.
+fn is_id(name: &str) -> bool {
+    name.parse::<OciDigest>().is_ok()
 }
 
 /// One `farm load`.
@@ -109,11 +117,13 @@ pub(super) async fn load(
     let (loaded, ()) = tokio::join!(reading, feeding);
     let mut all = Vec::new();
     for Loaded { names, resolved } in loaded? {
+        let mut names: Vec<String> = names.iter().map(Reference::familiar).collect();
         if names.is_empty() {
-            return Err(Error::NotAllowed("an image of the archive has no name".to_owned()));
+            // Its id stands for it until it gets a name.
+            names.push(resolved.manifest.config.digest.to_string());
         }
         pull::keep(farm, &Source::Stored, &resolved, &names, &counter.pulling()).await?;
-        all.extend(names.iter().map(Reference::familiar));
+        all.extend(names);
     }
     Ok(Reply::Loaded(all))
 }

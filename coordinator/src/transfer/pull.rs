@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use farm_model::ImageSource;
 use farm_model::graph::Image as Wanted;
-use farm_model::{ImageSource, Reference};
 use farm_oci::pull::{OnProgress, pull_base};
 use farm_oci::{Image, ImageLayer, Resolved, Source};
 use farm_proto::client::Reply;
@@ -24,8 +24,9 @@ pub(super) async fn answer(
     let wanted = Wanted { source: ImageSource::Registry(name.clone()), platform };
     let resolved = base::resolve_tag(farm, true, &name, &wanted).await?;
     let source = Source::Registry { client: Arc::clone(&farm.registry), reference: name.clone() };
+    let name = name.familiar();
     keep(farm, &source, &resolved, std::slice::from_ref(&name), &counter.pulling()).await?;
-    images::inspect(farm, &name.familiar()).await
+    images::inspect(farm, &name).await
 }
 
 /// Brings the layers of an image into the store, and gives it its names.
@@ -33,7 +34,7 @@ pub(super) async fn keep(
     farm: &Farm,
     source: &Source,
     resolved: &Resolved,
-    names: &[Reference],
+    names: &[String],
     on_progress: &OnProgress,
 ) -> Result<Record, Error> {
     let pulled = pull_base(source, resolved, &farm.store, &farm.options.limits, on_progress).await?;
@@ -59,7 +60,7 @@ pub(super) async fn keep(
     blocking(move || {
         store.put_tree(&pulled.tree)?;
         for name in names {
-            images::put(&store, &name.familiar(), kept.clone())?;
+            images::put(&store, &name, kept.clone())?;
         }
         Ok(())
     })

@@ -80,7 +80,7 @@ fn skopeo_and_umoci_read_an_oci_archive() {
     let (image, _) = sample(&scene);
     let image = assembled(&scene, &image);
     let archive = scene.path("image.tar");
-    write(&archive, |out| oci_archive(&image, &scene.store, &names(), out));
+    write(&archive, |out| oci_archive(&[(&image, &names())], &scene.store, out));
     let source = format!("oci-archive:{}:latest", text(&archive));
     let inspected = String::from_utf8(run("skopeo", "skopeo", &["inspect", &source])).unwrap();
     assert!(inspected.contains(&image.descriptor.digest.to_string()), "{inspected}");
@@ -108,7 +108,7 @@ fn skopeo_reads_a_docker_archive() {
         let options = AssembleOptions { compression, ..AssembleOptions::default() };
         let image = image.assemble(&scene.store, options).unwrap();
         let archive = scene.path("docker.tar");
-        write(&archive, |out| docker_archive(&image, &scene.store, &names(), out));
+        write(&archive, |out| docker_archive(&[(&image, &names())], &scene.store, out));
         let source = format!("docker-archive:{}:app:latest", text(&archive));
         let config = run("skopeo", "skopeo", &["inspect", "--config", "--raw", &source]);
         assert_eq!(config, image.config);
@@ -123,8 +123,8 @@ fn archives_are_loaded_as_the_same_image() {
     let (image, merged) = sample(&scene);
     let image = assembled(&scene, &image);
     let (oci, docker, old) = (scene.path("oci.tar"), scene.path("docker.tar"), scene.path("old.tar"));
-    write(&oci, |out| oci_archive(&image, &scene.store, &names(), out));
-    write(&docker, |out| docker_archive(&image, &scene.store, &names(), out));
+    write(&oci, |out| oci_archive(&[(&image, &names())], &scene.store, out));
+    write(&docker, |out| docker_archive(&[(&image, &names())], &scene.store, out));
     // An old archive by another tool: layers uncompressed, under names of its own.
     let source = format!("docker-archive:{}:app:latest", text(&docker));
     run("skopeo", "skopeo", &["copy", &source, &format!("docker-archive:{}:app:old", text(&old))]);
@@ -190,7 +190,7 @@ fn layers_of_many_chunks_are_read_by_other_tools_whatever_packed_them() {
         sizes.push(image.layers[2].descriptor.size);
         let (archive, copy, bundle) = (scene.path("image.tar"), scene.path("copy"), scene.path("bundle"));
         let _ = (fs::remove_dir_all(&copy), fs::remove_dir_all(&bundle));
-        write(&archive, |out| oci_archive(&image, &scene.store, &names(), out));
+        write(&archive, |out| oci_archive(&[(&image, &names())], &scene.store, out));
         let source = format!("oci-archive:{}:latest", text(&archive));
         run("skopeo", "skopeo", &["copy", "--preserve-digests", &source, &format!("oci:{}:t", text(&copy))]);
         if compression == Compression::Zstd {

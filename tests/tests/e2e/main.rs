@@ -12,6 +12,7 @@ mod diagnostics;
 mod disk;
 mod duty;
 mod engines;
+mod failing_exports;
 mod hostile;
 mod images;
 mod interruption;

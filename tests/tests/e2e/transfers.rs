@@ -1,61 +1,9 @@
 //! Images that come and go without a build, and builds that push: against the registry of Debian's `docker-registry`.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-
 use farm_tests::context::Context;
 use farm_tests::farm::Farm;
+use farm_tests::registry::Registry;
 use serde_json::Value;
-
-/// A registry on loopback; ends with its value.
-struct Registry {
-    child: Child,
-    address: String,
-    _root: tempfile::TempDir,
-}
-
-impl Registry {
-    fn for_farm(farm: &Farm) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let yaml = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}/data}}}}\nhttp: {{addr: '127.0.0.1:0'}}\n",
-            root.path().display()
-        );
-        let file = root.path().join("registry.yml");
-        std::fs::write(&file, yaml).unwrap();
-        let mut child = Command::new("docker-registry")
-            .arg("serve")
-            .arg(file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("`docker-registry` is installed");
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = lines.find_map(|line| {
-            let line = line.unwrap();
-            let (_, rest) = line.split_once("listening on ")?;
-            let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':');
-            Some(rest[..end.unwrap_or(rest.len())].to_owned())
-        });
-        // Whoever logs must be read, or it blocks.
-        std::thread::spawn(move || lines.for_each(drop));
-        let address = address.expect("the registry says where it listens");
-        farm.reach(&address);
-        Self { child, address, _root: root }
-    }
-
-    fn name(&self, rest: &str) -> String {
-        format!("{}/{rest}", self.address)
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ended = self.child.kill();
-        let _gone = self.child.wait();
-    }
-}
 
 fn context() -> Context {
     Context::new("FROM busybox\nRUN echo made > /made\nCOPY f /\nCMD [\"/bin/cat\", \"/f\"]\n")
@@ -132,4 +80,38 @@ fn what_cannot_be_pushed_is_said() {
         .expect(3)
         .says(&["push `127.0.0.1:9/a:1`", "connection failed"]);
     let _unknown = farm.command(&["push", "nosuch"]).run().expect(2).says(&["nosuch"]);
+}
+
+#[test]
+fn several_images_travel_in_one_archive_and_one_without_a_name_by_its_id() {
+    let farm = Farm::new();
+    let contexts = ["1", "2", "3"]
+        .map(|text| Context::new("FROM busybox\nCOPY f /\nCMD [\"cat\", \"/f\"]\n").file("f", text));
+    for (context, name) in contexts.iter().zip(["one:1", "two:1", "three:1"]) {
+        let _built = farm.command(&["build", "-t", name, context.path().to_str().unwrap()]).run().expect(0);
+    }
+    let _tagged = farm.command(&["tag", "one:1", "uno:1"]).run().expect(0);
+    let images = farm.command(&["images", "--json", "three"]).run().expect(0);
+    let id = serde_json::from_str::<Value>(&images.stdout).unwrap()["id"].as_str().unwrap().to_owned();
+    for format in ["docker", "oci"] {
+        let archive = farm.scratch(&format!("{format}.tar"));
+        let file = archive.to_str().unwrap();
+        let words = ["save", "--format", format, "-o", file, "one:1", "two:1", "uno:1", &id];
+        let _saved = farm.command(&words).run().expect(0);
+        let _removed = farm.command(&["rmi", "one:1", "two:1", "uno:1", "three:1"]).run().expect(0);
+        let loaded = farm.command(&["load", "-i", file]).run().expect(0);
+        let names: Vec<&str> =
+            loaded.stdout.lines().filter_map(|line| line.strip_prefix("loaded ")).collect();
+        assert_eq!(names[..3], ["one:1", "uno:1", "two:1"], "{}", loaded.log);
+        assert!(names[3].starts_with("sha256:") && names.len() == 4, "{}", loaded.log);
+        for (name, expected) in [("one:1", "1"), ("uno:1", "1"), ("two:1", "2"), (names[3], "3")] {
+            assert_eq!(farm.command(&["run", name]).run().expect(0).stdout, expected, "{name}");
+        }
+        let listed = farm.command(&["images"]).run().expect(0);
+        assert!(listed.stdout.contains("<none>"), "{}", listed.log);
+        let _tagged = farm.command(&["tag", names[3], "three:1"]).run().expect(0);
+        let _removed = farm.command(&["rmi", names[3]]).run();
+        let _built =
+            farm.command(&["build", "-t", "three:1", contexts[2].path().to_str().unwrap()]).run().expect(0);
+    }
 }

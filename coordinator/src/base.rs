@@ -67,7 +67,7 @@ pub(crate) async fn resolve(
     let known = match &image.source {
         ImageSource::Registry(reference) => {
             let what = format!("the registry `{}` to say what `{reference}` is", reference.registry);
-            let resolving = resolve_name(farm, request.pull, reference, image);
+            let resolving = Box::pin(resolve_name(farm, request.pull, reference, image));
             waiting::told(reporter, &what, &waiting::Exchange, resolving).await
         }
         ImageSource::OciLayout { path, reference } => {
@@ -203,7 +203,7 @@ pub(crate) async fn fetch(
             let _late = unpacked.send(layer);
         }
     });
-    let pull = pull_base(&source, resolved, &farm.store, &farm.options.limits, &on_progress);
+    let pull = Box::pin(pull_base(&source, resolved, &farm.store, &farm.options.limits, &on_progress));
     let what = format!("layers of `{name}`");
     let pull = waiting::told(reporter, &what, &*parts, pull);
     tokio::pin!(pull);

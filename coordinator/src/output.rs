@@ -171,7 +171,7 @@ impl Outputs<'_> {
         let counter = transfer::Counter::default();
         let what = format!("the registry `{}` to take `{}`", name.registry, name.familiar());
         let progress = counter.pushing();
-        let pushing = transfer::push::push(self.farm, image, name, &progress);
+        let pushing = Box::pin(transfer::push::push(self.farm, image, name, &progress));
         waiting::told(self.reporter, &what, &counter, pushing).await
     }
 

@@ -36,7 +36,11 @@ fn large() -> App {
             stage: format!("stage-{}", index / 5),
             name: format!("RUN make part-{index} of the build"),
             lines: None,
-            needs: if index >= 5 && index.is_multiple_of(5) { vec![StageId(index / 5 - 1)] } else { Vec::new() },
+            needs: if index >= 5 && index.is_multiple_of(5) {
+                vec![StageId(index / 5 - 1)]
+            } else {
+                Vec::new()
+            },
         };
         let steps = (0..STEPS).map(plan).collect();
         app.event(&built(

@@ -54,8 +54,8 @@ fn pins(farm: &Farm) -> Result<Pins, Error> {
     Ok(Pins { layers })
 }
 
-/// Folders of cache mounts, locked from the first look until everything is removed: every step that uses a mount holds a
-/// shared lock on its folder, and one that wants to waits meanwhile.
+/// Folders of cache mounts that are about to be removed, locked until everything is: every step that uses a mount holds a
+/// shared lock on its folder, and one that wants to waits meanwhile. Of mounts that may stay the lock is only tried.
 #[derive(Debug, Default)]
 struct Folders {
     locked: RefCell<BTreeMap<PathBuf, OwnedFd>>,
@@ -65,23 +65,27 @@ impl Folders {
     fn is_in_use(&self, what: InUse<'_>) -> bool {
         match what {
             InUse::Layer(_) => false,
-            InUse::CacheMount(instance) => instance.parent().is_none_or(|folder| !self.lock(folder)),
+            InUse::CacheMount(instance) => instance.parent().is_none_or(|folder| lock(folder).is_none()),
+            InUse::Removal(instance) => instance.parent().is_none_or(|folder| !self.keep_locked(folder)),
         }
     }
 
-    fn lock(&self, folder: &Path) -> bool {
+    fn keep_locked(&self, folder: &Path) -> bool {
         let mut locked = self.locked.borrow_mut();
         if locked.contains_key(folder) {
             return true;
         }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let Ok(opened) = rustix::fs::openat(CWD, folder, flags, Mode::empty()) else { return false };
-        let free = rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive).is_ok();
-        if free {
-            locked.insert(folder.to_owned(), opened);
-        }
-        free
+        let Some(free) = lock(folder) else { return false };
+        locked.insert(folder.to_owned(), free);
+        true
     }
+}
+
+/// Locks a folder that no step uses, as long as the handle is open.
+fn lock(folder: &Path) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let opened = rustix::fs::openat(CWD, folder, flags, Mode::empty()).ok()?;
+    rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(opened)
 }
 
 fn rows(usage: &Usage) -> Vec<UsageRow> {
@@ -116,5 +120,30 @@ fn kind(class: Class) -> UsageKind {
         Class::Packed => UsageKind::Packed,
         Class::BaseBlobs => UsageKind::BaseBlobs,
         Class::Metadata => UsageKind::Metadata,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_that_may_stay_is_free_for_steps_while_others_are_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let (stays, goes) = (root.path().join("stays"), root.path().join("goes"));
+        for folder in [&stays, &goes] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        let folders = Folders::default();
+        let used = lock(&stays);
+        assert!(folders.is_in_use(InUse::CacheMount(&stays.join("0"))));
+        drop(used);
+        for folder in [&stays, &goes] {
+            assert!(!folders.is_in_use(InUse::CacheMount(&folder.join("0"))));
+        }
+        for instance in ["0", "1"] {
+            assert!(!folders.is_in_use(InUse::Removal(&goes.join(instance))));
+        }
+        assert!(lock(&stays).is_some() && lock(&goes).is_none());
     }
 }

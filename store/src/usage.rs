@@ -114,8 +114,11 @@ pub struct Pins {
 pub enum InUse<'a> {
     /// Does a mount use the directory of this layer?
     Layer(&'a LayerDigest),
-    /// Does a step use an instance of this cache mount?
+    /// Does a step use an instance of this cache mount at the moment?
     CacheMount(&'a Path),
+    /// Does a step use this instance of a cache mount, which is about to be removed? Whoever says no sees to it that none does
+    /// until the prune is over.
+    Removal(&'a Path),
 }
 
 /// What to remove.

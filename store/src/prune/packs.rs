@@ -1,6 +1,6 @@
 //! Gives back the space of packs that are mostly dead: what lives in them is appended to the current pack.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use farm_model::BlobDigest;
 
@@ -18,13 +18,13 @@ pub(super) fn compact(store: &Store) -> Result<(), Error> {
     let first_new = core.packs.roll();
     let mut alive: HashMap<u64, u64> = HashMap::new();
     each_packed(store, &mut |blob, pack| *alive.entry(pack).or_default() += blob.size)?;
-    let mut sparse = Vec::new();
+    let mut sparse = BTreeSet::new();
     for pack in core.packs.all()? {
         let path = core.packs.path(pack);
         let size = path.metadata().while_doing("read", &path)?.len();
         let alive = alive.get(&pack).copied().unwrap_or(0);
         if pack < first_new && alive.saturating_mul(100) < size.saturating_mul(ENOUGH_ALIVE) {
-            sparse.push(pack);
+            sparse.insert(pack);
         }
     }
     if sparse.is_empty() {

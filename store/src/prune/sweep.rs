@@ -65,7 +65,7 @@ impl<'a> Sweep<'a> {
                 Victim::Oci(number) => self.drop_oci(&self.survey.oci[number])?,
                 Victim::Mount(number) => {
                     let mount = &self.survey.mounts[number];
-                    if !(self.in_use)(InUse::CacheMount(&mount.path)) {
+                    if !(self.in_use)(InUse::Removal(&mount.path)) {
                         self.store.throw_away(&mount.path)?;
                         self.freed.add_many(Class::CacheMounts, 1, mount.bytes);
                     }
@@ -75,14 +75,13 @@ impl<'a> Sweep<'a> {
         }
         let cache = self.victims.iter().any(|victim| matches!(victim, Victim::Strays | Victim::Layer(_)));
         if cache {
-            // From here on every look at a blob is noted again.
-            self.store.core.whole.forget();
+            // Before the first thing goes: from here on whatever was found complete is looked at again, and each look is
+            // noted. A prune that is killed half-way leaves nothing that is believed without a look.
+            self.store.core.lose(self.store.core.database.batch(), Write::Lazy)?;
             self.mark_what_stays()?;
             self.drop_layers()?;
             self.sweep_records()?;
             self.sweep_blobs()?;
-            // Whatever was found complete before is looked at again.
-            self.store.core.lose(self.store.core.database.batch(), Write::Lazy)?;
             self.sweep_locations()?;
             steps::sweep(self.store)?;
             match packs::compact(self.store) {
@@ -251,14 +250,16 @@ impl<'a> Sweep<'a> {
                 // One came between; the next prune takes these.
                 continue;
             }
+            let mut doomed = Vec::new();
             for blob in blobs {
                 if self.marks.has_blob(&blob.hash) || state.is_touched(Thing::Blob, &blob.hash) {
                     continue;
                 }
-                self.drop_blob(blob, &state)?;
+                doomed.push(*blob);
                 count += 1;
                 bytes += blob.size;
             }
+            self.drop_blobs(&doomed, &state)?;
             drop(state);
             if count > 0 {
                 self.freed.add_many(Class::Cache, count, bytes);
@@ -267,22 +268,22 @@ impl<'a> Sweep<'a> {
         Ok(())
     }
 
-    /// Removes the store's own copy of a blob. The lock is held so that nobody finds it on the way out.
-    fn drop_blob(&self, blob: &BlobDigest, _locked: &State) -> Result<(), Error> {
+    /// Removes the store's own copies of blobs, with one write. The lock is held so that nobody finds one on the way out.
+    fn drop_blobs(&self, blobs: &[BlobDigest], _locked: &State) -> Result<(), Error> {
         let core = &self.store.core;
-        let key = crate::blobs::blob_key(blob);
-        let Some(row) = core.database.get(Table::Blobs, &key)? else {
-            return Ok(());
-        };
-        let own = read_row(&row)?;
         let mut batch = core.database.batch();
-        batch.delete(Table::Blobs, &key);
-        Durability::forget(&mut batch, &[Fresh::new(Kind::Blob, &key)]);
-        batch.write(Write::Lazy)?;
-        if own == Own::File {
-            self.store.throw_away(&core.layout.blob(blob))?;
+        let mut files = Vec::new();
+        for blob in blobs {
+            let key = crate::blobs::blob_key(blob);
+            let Some(row) = core.database.get(Table::Blobs, &key)? else { continue };
+            if read_row(&row)? == Own::File {
+                files.push(core.layout.blob(blob));
+            }
+            batch.delete(Table::Blobs, &key);
+            Durability::forget(&mut batch, &[Fresh::new(Kind::Blob, &key)]);
         }
-        Ok(())
+        batch.write(Write::Lazy)?;
+        files.iter().try_for_each(|file| self.store.throw_away(file))
     }
 
     /// Marks what layers need that were looked at since the last time.

@@ -190,6 +190,8 @@ fn packed_layers_and_cache_mounts_are_classes_of_their_own() {
     let mounts = only(Class::CacheMounts);
     test.store.prune(&mounts, &Pins::default(), &|what| matches!(what, InUse::CacheMount(_))).unwrap();
     assert!(mount.exists());
+    test.store.prune(&mounts, &Pins::default(), &|what| matches!(what, InUse::Removal(_))).unwrap();
+    assert!(mount.exists(), "a step took it between the choice and the removal");
     prune(&test, &mounts, &[]);
     assert!(!mount.exists());
     prune(&test, &only(Class::BaseBlobs), &[layer]);

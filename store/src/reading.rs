@@ -225,13 +225,13 @@ impl Store {
         for place in self.places(blob)? {
             match place {
                 Place::Inline(bytes) if BlobDigest::of(&bytes) == *blob => good = true,
-                Place::Inline(_) => self.forget_blob(blob)?,
+                Place::Inline(bytes) => self.forget_blob(blob, &Own::Inline(bytes))?,
                 Place::Pack(slot) => {
                     if self.is_intact_in_pack(blob, slot)? {
                         good = true;
                     } else {
                         tracing::warn!(%blob, "a damaged blob in a pack is given up");
-                        self.forget_blob(blob)?;
+                        self.forget_blob(blob, &Own::Pack(slot))?;
                     }
                 }
                 Place::File(path) => {
@@ -240,7 +240,7 @@ impl Store {
                     } else {
                         tracing::warn!(%blob, "a damaged blob was moved aside");
                         self.core.layout.set_aside(&path, "blob")?;
-                        self.forget_blob(blob)?;
+                        self.forget_blob(blob, &Own::File)?;
                     }
                 }
                 Place::Layer { layer, path } => {
@@ -255,7 +255,7 @@ impl Store {
         Ok(good)
     }
 
-    /// Opens a blob in a pack; none when the pack is gone or too short, and then its row goes unless it has changed.
+    /// Opens a blob in a pack; none when the pack is gone or too short, and then it is forgotten.
     fn open_packed(&self, blob: &BlobDigest, slot: Slot) -> Result<Option<Blob>, Error> {
         let file = self.core.packs.file(slot.pack)?;
         let end = slot.offset.checked_add(blob.size);
@@ -266,11 +266,7 @@ impl Store {
             let content = Content::Pack { file, offset: slot.offset, position: 0 };
             return Ok(Some(Blob { size: blob.size, content }));
         }
-        let row = self.core.database.get(Table::Blobs, &blob_key(blob))?;
-        if row.map(|row| read_row(&row)).transpose()? == Some(Own::Pack(slot)) {
-            tracing::warn!(%blob, "a pack is missing or too short");
-            self.forget_blob(blob)?;
-        }
+        self.forget_blob(blob, &Own::Pack(slot))?;
         Ok(None)
     }
 
@@ -301,13 +297,20 @@ impl Store {
         if size.is_some() {
             self.core.layout.set_aside(&path, "blob")?;
         }
-        self.forget_blob(blob)?;
+        self.forget_blob(blob, &Own::File)?;
         Ok(None)
     }
 
-    /// Removes the row of a blob whose own copy is damaged or gone.
-    fn forget_blob(&self, blob: &BlobDigest) -> Result<(), Error> {
+    /// Removes the row of a blob whose own copy, which was `seen`, is damaged or gone. A copy that somebody has brought since
+    /// then stays.
+    fn forget_blob(&self, blob: &BlobDigest, seen: &Own) -> Result<(), Error> {
         let key = blob_key(blob);
+        let row = self.core.database.get(Table::Blobs, &key)?;
+        let is_new_file = *seen == Own::File && self.core.layout.blob(blob).symlink_metadata().is_ok();
+        if is_new_file || row.map(|row| read_row(&row)).transpose()?.as_ref() != Some(seen) {
+            return Ok(());
+        }
+        tracing::warn!(%blob, "a copy of a blob is lost");
         let mut batch = self.core.database.batch();
         batch.delete(Table::Blobs, &key);
         Durability::forget(&mut batch, &[Fresh::new(Kind::Blob, &key)]);
@@ -358,4 +361,23 @@ pub(crate) fn has_bytes(file: &mut File, blob: &BlobDigest) -> io::Result<bool> 
         }
     }
     Ok(size == blob.size && *hasher.finalize().as_bytes() == blob.hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_that_came_since_the_damaged_one_was_seen_is_not_forgotten() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path()).unwrap();
+        for size in [100, 5_000, 500_000] {
+            let blob = store.ingest(&mut vec![1; size].as_slice(), None).unwrap();
+            let others = [Own::Inline(vec![2]), Own::Pack(Slot { pack: 9, offset: 9 }), Own::File];
+            for seen in others {
+                store.forget_blob(&blob, &seen).unwrap();
+                assert!(store.contains(&blob).unwrap(), "{size} bytes, {seen:?} was seen");
+            }
+        }
+    }
 }

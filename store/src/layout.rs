@@ -15,9 +15,9 @@
 //!
 //! A final name only ever receives complete bytes, by rename.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -38,8 +38,8 @@ pub(crate) struct Layout {
 impl Layout {
     /// Creates what is missing below `root`, which must exist and be locked.
     pub(crate) fn create(root: &Path) -> Result<Self, Error> {
-        for name in ["layers", "packs", "oci", "tmp", "trash", "quarantine", "cache-mounts"] {
-            make_directory(&root.join(name))?;
+        for name in ["db", "blobs", "layers", "packs", "oci", "tmp", "trash", "quarantine", "cache-mounts"] {
+            make_private(&root.join(name))?;
         }
         for first in 0..=u8::MAX {
             make_directory(&root.join(format!("blobs/{first:02x}")))?;
@@ -137,6 +137,18 @@ pub(crate) fn make_directory(path: &Path) -> Result<(), Error> {
     DirBuilder::new().recursive(true).mode(PRIVATE).create(path).while_doing("create directory", path)
 }
 
+/// Creates a directory that only the owner can enter, or closes one of ours that others can: what is above it may be open,
+/// and `db/` holds contents of small files.
+fn make_private(path: &Path) -> Result<(), Error> {
+    make_directory(path)?;
+    let found = fs::symlink_metadata(path).while_doing("read", path)?;
+    let is_ours = found.is_dir() && found.uid() == rustix::process::geteuid().as_raw();
+    if is_ours && found.mode() & 0o077 != 0 {
+        fs::set_permissions(path, Permissions::from_mode(PRIVATE)).while_doing("close to others", path)?;
+    }
+    Ok(())
+}
+
 /// A file that is being written and goes away unless it is given its final name.
 #[derive(Debug)]
 pub(crate) struct Draft {
@@ -181,6 +193,25 @@ impl Drop for Draft {
         if !self.path.as_os_str().is_empty() {
             // A leftover is swept at the next open.
             let _gone = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_that_others_could_enter_are_closed() {
+        let root = tempfile::tempdir().unwrap();
+        fs::set_permissions(root.path(), Permissions::from_mode(0o755)).unwrap();
+        let database = root.path().join("db");
+        fs::create_dir(&database).unwrap();
+        fs::set_permissions(&database, Permissions::from_mode(0o755)).unwrap();
+        Layout::create(root.path()).unwrap();
+        for entry in fs::read_dir(root.path()).unwrap() {
+            let entry = entry.unwrap();
+            assert_eq!(entry.metadata().unwrap().mode() & 0o777, PRIVATE, "{}", entry.path().display());
         }
     }
 }

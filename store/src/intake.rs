@@ -53,8 +53,11 @@ impl Intake<'_> {
         if self.filled + size + 1 > BUFFER_BYTES || self.packed.len() + self.inlined >= MOST_BLOBS {
             self.write()?;
         }
-        self.buffer.resize(BUFFER_BYTES + 1, 0);
         // A byte more than expected is a byte too many.
+        let needed = self.filled + size + 1;
+        if self.buffer.len() < needed {
+            self.buffer.resize(needed, 0);
+        }
         let room = &mut self.buffer[self.filled..=self.filled + size];
         let count = fill(room, reader)?;
         check(&BlobDigest::of(&room[..count]), expected.size, Some(expected))?;

@@ -7,7 +7,8 @@ use farm_model::{BlobDigest, DirectoryDigest, LayerDigest};
 use farm_proto::blob::{Fetch, MOST_ITEMS};
 use futures_util::stream::{StreamExt as _, TryStreamExt as _};
 
-use crate::take::{Keep, Patience, Taken, take};
+use crate::keep::Keep;
+use crate::take::{Patience, Taken, take};
 use crate::{Error, Source};
 
 /// Streams on which one source answers at the same time.

@@ -1,6 +1,7 @@
 //! Has layers complete in a store: first trees, then the records that are missing, level by level, then the bytes.
 
 use std::collections::HashSet;
+use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use farm_model::{BlobDigest, DirectoryDigest, LayerDigest};
@@ -9,7 +10,7 @@ use farm_tree::{DirectoryRef, Entry, Node, Records as _, Tree};
 
 use crate::ask::ask;
 use crate::error::apart;
-use crate::take::{Keep, Kept, keep_blob, keep_record, whole};
+use crate::keep::{Keep, Kept, keep_blob, keep_record, whole};
 use crate::{Error, MOST_RECORD_BYTES, Source};
 
 /// What bringing layers came to.
@@ -145,7 +146,7 @@ async fn whole_trees(
 /// Remembers trees that are what their names say. They go into the store once their records are there.
 fn keep_tree(found: &Arc<Mutex<Vec<(LayerDigest, Tree)>>>) -> Keep<LayerDigest> {
     let found = Arc::clone(found);
-    Arc::new(move |layer, size, item| {
+    Arc::new(move |layer: &LayerDigest, size: u64, item: &mut dyn Read| {
         if size > MOST_RECORD_BYTES {
             return Ok(Kept::Absurd);
         }

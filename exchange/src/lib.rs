@@ -20,6 +20,7 @@
 mod ask;
 mod bring;
 mod error;
+mod keep;
 mod serve;
 mod source;
 mod take;

@@ -1,7 +1,6 @@
 //! The asking side of one answer: items come off a stream, and a thread that may block puts them into the store.
 
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
@@ -13,21 +12,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::error::apart;
-use crate::{Error, MOST_RECORD_BYTES, PATIENCE, PIECE_BYTES, PIECES};
-
-/// What became of an item.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Kept {
-    /// It is in the store.
-    Good,
-    /// It is not what was asked for.
-    Corrupt,
-    /// It cannot be what was asked for, by its size; it is not worth reading.
-    Absurd,
-}
-
-/// Puts an item of that many bytes into the store if it is what its name says.
-pub(crate) type Keep<N> = Arc<dyn Fn(&N, u64, &mut dyn Read) -> Result<Kept, Error> + Send + Sync>;
+use crate::keep::{Keep, Kept, keep_blob, keep_record};
+use crate::{Error, PATIENCE, PIECE_BYTES, PIECES};
 
 /// What an answer came to.
 #[derive(Debug)]
@@ -69,42 +55,6 @@ fn complete<N>(taken: Taken<N>) -> Result<Vec<N>, Error> {
     let mut missing = taken.absent;
     missing.extend(taken.corrupt);
     Ok(missing)
-}
-
-/// Keeps directory records.
-pub(crate) fn keep_record(store: &Store) -> Keep<DirectoryDigest> {
-    let store = store.clone();
-    Arc::new(move |digest, size, item| {
-        if size > MOST_RECORD_BYTES {
-            return Ok(Kept::Absurd);
-        }
-        let Some(bytes) = whole(item) else { return Ok(Kept::Corrupt) };
-        let good = store.put_record_bytes(digest, &bytes)?;
-        Ok(if good { Kept::Good } else { Kept::Corrupt })
-    })
-}
-
-/// Keeps contents.
-pub(crate) fn keep_blob(store: &Store) -> Keep<BlobDigest> {
-    let store = store.clone();
-    Arc::new(move |blob, size, item| {
-        if size != blob.size {
-            return Ok(Kept::Absurd);
-        }
-        match store.ingest_expected(item, blob) {
-            Ok(()) => Ok(Kept::Good),
-            // The stream's own failure shows when the next item is read.
-            Err(farm_store::Error::Mismatch { .. } | farm_store::Error::Source(_)) => Ok(Kept::Corrupt),
-            Err(error) => Err(error.into()),
-        }
-    })
-}
-
-/// All bytes of an item, which come as they come: its announced size reserves nothing.
-pub(crate) fn whole(item: &mut dyn Read) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    item.read_to_end(&mut bytes).ok()?;
-    Some(bytes)
 }
 
 /// How long a source that is there may say nothing.
@@ -156,9 +106,10 @@ async fn pump(mut receiver: Receiver, pieces: mpsc::Sender<Piece>, patience: Pat
 }
 
 /// Blocks.
-fn read_items<N>(mut pieces: Pieces, names: Vec<N>, keep: &Keep<N>) -> Result<Taken<N>, Error> {
+fn read_items<N: 'static>(mut pieces: Pieces, names: Vec<N>, keep: &Keep<N>) -> Result<Taken<N>, Error> {
     let mut taken =
         Taken { absent: Vec::new(), corrupt: Vec::new(), unanswered: Vec::new(), broken: None, bytes: 0 };
+    let mut keeping = keep.begin();
     let mut names = names.into_iter();
     for name in names.by_ref() {
         let Some(size) = pieces.header() else {
@@ -170,7 +121,7 @@ fn read_items<N>(mut pieces: Pieces, names: Vec<N>, keep: &Keep<N>) -> Result<Ta
             continue;
         }
         let mut item = (&mut pieces).take(size);
-        let kept = keep(&name, size, &mut item)?;
+        let kept = keeping.keep(&name, size, &mut item)?;
         if kept == Kept::Absurd {
             taken.corrupt.push(name);
             break;
@@ -186,6 +137,7 @@ fn read_items<N>(mut pieces: Pieces, names: Vec<N>, keep: &Keep<N>) -> Result<Ta
             Kept::Corrupt | Kept::Absurd => taken.corrupt.push(name),
         }
     }
+    keeping.finish()?;
     taken.unanswered.extend(names);
     taken.broken = pieces.broken;
     Ok(taken)
@@ -229,7 +181,10 @@ impl Read for Pieces {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::keep::whole;
 
     fn read(bytes: &[u8], names: &[&'static str], keep: &Keep<&'static str>) -> Taken<&'static str> {
         let (pieces, arriving) = mpsc::channel(bytes.len().max(1));
@@ -246,7 +201,7 @@ mod tests {
 
     /// Keeps an item whose bytes are its name; one that starts with another byte is not even read.
     fn by_name() -> Keep<&'static str> {
-        Arc::new(|name, size, item| {
+        Arc::new(|name: &&'static str, size: u64, item: &mut dyn Read| {
             if size > 100 {
                 return Ok(Kept::Absurd);
             }
@@ -282,7 +237,8 @@ mod tests {
 
     #[test]
     fn bytes_that_keep_does_not_read_are_skipped() {
-        let keep: Keep<&'static str> = Arc::new(|_, _, _| Ok(Kept::Corrupt));
+        let keep: Keep<&'static str> =
+            Arc::new(|_: &&'static str, _: u64, _: &mut dyn Read| Ok(Kept::Corrupt));
         let taken = read(&[item(b"aaaa"), item(b"b")].concat(), &["a", "b"], &keep);
         assert_eq!(taken.corrupt, ["a", "b"]);
     }

@@ -8,7 +8,7 @@ use farm_proto::WorkerMessage;
 use farm_proto::worker::Opening;
 use farm_transport::{Connection, Stream};
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -18,6 +18,8 @@ use crate::build::Farm;
 
 /// Streams of one worker that are served at once; more wait in the connection.
 const MOST_STREAMS: usize = 64;
+/// Of these, how many may be connections to agents: they are open as long as steps like, and must not keep fetches out.
+const MOST_AGENTS: usize = 32;
 /// How long a stream may be open without saying what it is for.
 const FIRST_WORDS: Duration = Duration::from_secs(30);
 
@@ -28,6 +30,7 @@ pub(crate) async fn serve(farm: &Arc<Farm>, connection: Connection) {
         connection: connection.clone(),
         farm: Arc::clone(farm),
         in_session: Mutex::new(()),
+        agents: Semaphore::new(MOST_AGENTS),
     });
     let mut streams = JoinSet::new();
     loop {
@@ -62,6 +65,8 @@ struct Caller {
     farm: Arc<Farm>,
     /// Held while a session is open: there is one a connection.
     in_session: Mutex<()>,
+    /// Connections to agents that may still be made.
+    agents: Semaphore,
 }
 
 impl Caller {
@@ -112,6 +117,12 @@ impl Caller {
         let Some(client) = self.farm.dispatch.client_of(&self.worker, lease).await else {
             return Err(Error::NotAllowed(format!(
                 "worker `{}` asks for an agent without a lease",
+                self.worker
+            )));
+        };
+        let Ok(_turn) = self.agents.try_acquire() else {
+            return Err(Error::NotAllowed(format!(
+                "worker `{}` has {MOST_AGENTS} connections to agents open",
                 self.worker
             )));
         };

@@ -120,21 +120,21 @@ impl Builds {
     ) -> Result<Admission, Error> {
         let build = request.build;
         let owner = client.peer().name.clone();
-        let _turn = self.admitting.lock().await;
-        while let Some(running) = self.running(build) {
+        let _turn = loop {
+            let turn = self.admitting.lock().await;
+            let Some(running) = self.running(build) else { break turn };
             if running.owner != owner {
                 return Err(Error::NotYours(build));
             }
-            if running.wants.is_stopped() {
-                // It is being ended, and can be taken up again after that.
-                self.left(build).await;
-                continue;
-            }
             // Joined before the connection is replaced: the build must not end in between.
-            running.wants.rejoin();
-            running.client.send_replace(client.clone());
-            return Ok(Admission::Running(running));
-        }
+            if running.wants.rejoin() {
+                running.client.send_replace(client.clone());
+                return Ok(Admission::Running(running));
+            }
+            // It is being ended, and can be taken up again after that. Nobody else has to wait for it.
+            drop(turn);
+            self.left(build).await;
+        };
         let past = self.history.past(build).await?;
         if past.as_ref().is_some_and(|past| past.fold.client() != owner) {
             return Err(Error::NotYours(build));

@@ -43,12 +43,18 @@ impl Wants {
         self.counts().present += 1;
     }
 
-    /// The client that asked for it wants it again; nobody need wait for a lost one any more.
-    pub(crate) fn rejoin(&self) {
+    /// The client that asked for it wants it again; nobody need wait for a lost one any more. False when the build is being
+    /// stopped already.
+    pub(crate) fn rejoin(&self) -> bool {
+        // Under the same lock it is found that nobody wants it.
         let mut counts = self.counts();
+        if self.stopped.borrow().is_some() {
+            return false;
+        }
         counts.present += 1;
         counts.absent = 0;
         counts.generation += 1;
+        true
     }
 
     /// One who joined does not want it any more.
@@ -87,11 +93,6 @@ impl Wants {
             }
             first
         });
-    }
-
-    /// Whether the build is to stop.
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.borrow().is_some()
     }
 
     /// Waits until the build is to stop.
@@ -137,11 +138,21 @@ mod tests {
         wants.join();
         tokio::join!(wants.lose(SHORT), async {
             // At once after it was lost: both are polled in turn.
-            wants.rejoin();
+            assert!(wants.rejoin());
         });
         assert_eq!(*wants.stopped.borrow(), None);
         wants.leave();
         assert_eq!(wants.stopped().await, Stopped::Cancelled);
+    }
+
+    #[tokio::test]
+    async fn who_comes_back_too_late_does_not_join_what_is_being_stopped() {
+        let wants = Wants::new();
+        wants.join();
+        wants.lose(Duration::ZERO).await;
+        assert!(!wants.rejoin());
+        assert_eq!(wants.counts().present, 0);
+        assert_eq!(wants.stopped().await, Stopped::Interrupted);
     }
 
     #[tokio::test]

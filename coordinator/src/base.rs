@@ -159,8 +159,13 @@ pub(crate) async fn pull(
         Known::Built(record) => return images::state(farm, record).await,
         Known::Remote(resolved) => resolved,
     };
-    if let Some(state) = farm.bases.known(&farm.store, &resolved.digest) {
-        return Ok(state);
+    if let Some(state) = farm.bases.known(&resolved.digest) {
+        let store = farm.store.clone();
+        // After a prune that walks whole trees.
+        let whole = blocking(move || Ok(is_whole(&store, &state).then_some(state))).await?;
+        if let Some(state) = whole {
+            return Ok(state);
+        }
     }
     let source = match &image.source {
         ImageSource::Registry(reference) => {
@@ -243,12 +248,9 @@ pub(crate) struct Bases {
 const MOST_BASES: usize = 256;
 
 impl Bases {
-    /// The state of a stage that starts from the image, while all of it is in the store. Reads a few rows.
-    fn known(&self, store: &Store, manifest: &OciDigest) -> Option<State> {
-        let state = self.states().get(manifest).cloned()?;
-        let kept = |layer: &ChainLayer| store.is_complete(&layer.layer.digest).unwrap_or(false);
-        let whole = store.tree(&state.merged.layer_digest()).is_ok_and(|tree| tree.is_some());
-        (whole && state.layers.iter().all(kept)).then_some(state)
+    /// The state of a stage that starts from the image; some of it may have gone from the store since.
+    fn known(&self, manifest: &OciDigest) -> Option<State> {
+        self.states().get(manifest).cloned()
     }
 
     fn remember(&self, manifest: OciDigest, state: &State) {
@@ -262,4 +264,11 @@ impl Bases {
     fn states(&self) -> MutexGuard<'_, HashMap<OciDigest, State>> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether all of a base image is in the store.
+fn is_whole(store: &Store, state: &State) -> bool {
+    let kept = |layer: &ChainLayer| store.is_complete(&layer.layer.digest).unwrap_or(false);
+    let merged = store.tree(&state.merged.layer_digest()).is_ok_and(|tree| tree.is_some());
+    merged && state.layers.iter().all(kept)
 }

@@ -128,9 +128,7 @@ fn value_secret(root: &Path) -> Result<[u8; 32], Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
-    let mut secret = [0; 32];
-    let random = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut secret));
-    random.map_err(failed)?;
+    let secret: [u8; 32] = drawn()?;
     let making = path.with_extension("new");
     let mut options = std::fs::OpenOptions::new();
     let mut file =
@@ -138,4 +136,14 @@ fn value_secret(root: &Path) -> Result<[u8; 32], Error> {
     file.write_all(&secret).and_then(|()| file.sync_all()).map_err(failed)?;
     std::fs::rename(&making, &path).map_err(failed)?;
     Ok(secret)
+}
+
+/// Bytes that nobody can guess, and that nobody else draws.
+pub(crate) fn drawn<const SIZE: usize>() -> Result<[u8; SIZE], Error> {
+    use std::io::Read as _;
+    let path = Path::new("/dev/urandom");
+    let mut random = [0; SIZE];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut random));
+    read.map_err(|error| Error::State { path: path.to_owned(), source: Arc::new(error) })?;
+    Ok(random)
 }

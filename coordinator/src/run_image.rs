@@ -17,7 +17,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::base::Known;
-use crate::build::{Farm, blocking, now};
+use crate::build::{Farm, blocking, drawn};
 use crate::dispatch::Execution;
 use crate::report::Reporter;
 use crate::stage::State;
@@ -135,13 +135,7 @@ async fn execute(
     reporter: Reporter,
 ) -> Result<Exit, Error> {
     // Nobody shares what is run for its effect: the key is drawn, not computed.
-    let mut seed = now().to_be_bytes().to_vec();
-    seed.extend(task.argv.join(" ").as_bytes());
-    let drawn = blake3::hash(&seed);
-    let key = StepDigest(*drawn.as_bytes());
-    let mut id = [0; 8];
-    id.copy_from_slice(&drawn.as_bytes()[..8]);
-    let build = BuildId(id);
+    let (key, build) = (StepDigest(drawn()?), BuildId(drawn()?));
     let input = |layer: &crate::stage::ChainLayer| {
         let layer = layer.layer.digest;
         Input { layer, bytes: farm.memo.bytes(&farm.store, &layer) }

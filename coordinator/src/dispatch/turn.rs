@@ -12,10 +12,20 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{Delivered, Log};
 
+/// How many turns there are at least before those that are over are looked for.
+const FEW: usize = 64;
+
 /// All steps that somebody is about to do.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
-    open: Mutex<BTreeMap<(Scope, StepDigest), Weak<Slot>>>,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    slots: BTreeMap<(Scope, StepDigest), Weak<Slot>>,
+    /// How many were left when those that are over were forgotten last.
+    left: usize,
 }
 
 #[derive(Debug, Default)]
@@ -56,13 +66,17 @@ pub(crate) enum Order {
 impl Turns {
     pub(super) fn turn(&self, scope: &Scope, key: StepDigest) -> Turn {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|_, slot| slot.strong_count() > 0);
+        // Now and then: each turn pays for looking at two.
+        if open.slots.len() >= open.left.max(FEW) * 2 {
+            open.slots.retain(|_, slot| slot.strong_count() > 0);
+            open.left = open.slots.len();
+        }
         let key = (scope.clone(), key);
-        if let Some(slot) = open.get(&key).and_then(Weak::upgrade) {
+        if let Some(slot) = open.slots.get(&key).and_then(Weak::upgrade) {
             return Turn { slot };
         }
         let slot = Arc::default();
-        open.insert(key, Arc::downgrade(&slot));
+        open.slots.insert(key, Arc::downgrade(&slot));
         Turn { slot }
     }
 }
@@ -100,10 +114,15 @@ mod tests {
     #[tokio::test]
     async fn what_nobody_wants_any_more_is_forgotten() {
         let turns = Turns::default();
-        for key in 0..100 {
-            drop(turns.turn(&Scope::main(), StepDigest([key; 32])).alone().await);
+        let waited_for = turns.turn(&Scope::main(), StepDigest([200; 32]));
+        for key in 0..2000u16 {
+            let mut digest = [0; 32];
+            digest[..2].copy_from_slice(&key.to_be_bytes());
+            drop(turns.turn(&Scope::main(), StepDigest(digest)).alone().await);
         }
-        assert!(turns.open.lock().unwrap().len() <= 2);
+        assert!(turns.open.lock().unwrap().slots.len() <= 2 * FEW);
+        let again = turns.turn(&Scope::main(), StepDigest([200; 32]));
+        assert!(Arc::ptr_eq(&again.slot, &waited_for.slot));
     }
 
     #[tokio::test]

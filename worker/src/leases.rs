@@ -13,6 +13,11 @@ use tokio::sync::watch;
 /// A change of load that is worth telling, in thousandths of a processor.
 const NOTICEABLE: u32 = 100;
 
+/// How long after something changed loads are measured as often as they are asked for.
+const LIVELY: Duration = Duration::from_secs(1);
+/// How often they are at most when nothing has changed for so long.
+const STEADY: Duration = Duration::from_millis(250);
+
 /// The leases of one worker. A lease is listed until its `Finished` has been passed on, so that no heartbeat that is sent
 /// before it leaves the lease out.
 #[derive(Debug)]
@@ -24,6 +29,7 @@ pub(crate) struct Leases {
 #[derive(Debug, Default)]
 struct Table {
     running: BTreeMap<LeaseId, Running>,
+    pace: Pace,
     /// Results that were sent lately: a connection that breaks now may take them along.
     sent: BTreeMap<LeaseId, Sent>,
 }
@@ -37,6 +43,26 @@ struct Running {
     meter: Meter,
     reading: Option<Reading>,
     told: Option<u32>,
+}
+
+/// How often loads are measured: each time costs a look at a file for every step.
+#[derive(Debug, Default)]
+struct Pace {
+    /// When a step began, or the load of one changed noticeably.
+    changed: Option<Instant>,
+    measured: Option<Instant>,
+}
+
+impl Pace {
+    /// Whether it is time to measure; then that counts as done.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let within = |then: Option<Instant>, span| then.is_some_and(|then| now.duration_since(then) < span);
+        let due = within(self.changed, LIVELY) || !within(self.measured, STEADY);
+        if due {
+            self.measured = Some(now);
+        }
+        due
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +110,7 @@ impl Leases {
         let running = Running { key, scope, cancel, cancelled: sender, meter, reading: None, told: None };
         let mut table = self.lock();
         table.running.insert(lease, running);
+        table.pace.changed = Some(Instant::now());
         self.running.send_replace(table.running.len());
         Ok(grant)
     }
@@ -161,11 +188,32 @@ impl Leases {
         table.running.values().for_each(Running::cancel);
     }
 
-    /// How much of a processor steps use since they were asked last, in thousandths, where that changed noticeably.
+    /// How much of a processor steps use since they were asked last, in thousandths, where that changed noticeably. While
+    /// nothing changes, steps are not asked each time.
     pub(crate) fn loads(&self) -> Vec<(LeaseId, u32)> {
-        let mut table = self.lock();
         let now = Instant::now();
-        table.running.iter_mut().filter_map(|(lease, running)| Some((*lease, running.load(now)?))).collect()
+        let meters: Vec<(LeaseId, Meter)> = {
+            let mut table = self.lock();
+            if !table.pace.is_due(now) {
+                return Vec::new();
+            }
+            table.running.iter().map(|(lease, running)| (*lease, running.meter.clone())).collect()
+        };
+        let read = |(lease, meter): (LeaseId, Meter)| Some((lease, meter.cpu_micros()?));
+        let read: Vec<(LeaseId, Reading)> = meters
+            .into_iter()
+            .filter_map(read)
+            .map(|(lease, micros)| (lease, Reading { at: Instant::now(), micros }))
+            .collect();
+        let mut table = self.lock();
+        let load = |(lease, reading): (LeaseId, Reading)| {
+            Some((lease, table.running.get_mut(&lease)?.load(reading)?))
+        };
+        let loads: Vec<(LeaseId, u32)> = read.into_iter().filter_map(load).collect();
+        if !loads.is_empty() {
+            table.pace.changed = Some(now);
+        }
+        loads
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -179,10 +227,9 @@ impl Running {
         self.cancelled.send_replace(true);
     }
 
-    fn load(&mut self, now: Instant) -> Option<u32> {
-        let micros = self.meter.cpu_micros()?;
-        let before = self.reading.replace(Reading { at: now, micros })?;
-        let load = thousandths(micros.saturating_sub(before.micros), now.duration_since(before.at))?;
+    fn load(&mut self, now: Reading) -> Option<u32> {
+        let before = self.reading.replace(now)?;
+        let load = thousandths(now.micros.saturating_sub(before.micros), now.at.duration_since(before.at))?;
         let changed = self.told.is_none_or(|told| told.abs_diff(load) >= NOTICEABLE);
         changed.then(|| *self.told.insert(load))
     }
@@ -243,6 +290,16 @@ mod tests {
         leases.close(LEASE);
         let idle = tokio::time::timeout(Duration::from_millis(1), leases.until_busy()).await;
         assert!(idle.is_err());
+    }
+
+    #[test]
+    fn steps_are_measured_seldom_once_nothing_changes() {
+        let (start, tick) = (Instant::now(), Duration::from_millis(25));
+        let mut pace = Pace { changed: Some(start), measured: None };
+        let due = (0..80).filter(|ticks| pace.is_due(start + tick * *ticks)).count();
+        assert_eq!(due, 40 + 4, "all of the first second, four times in the second one");
+        pace.changed = Some(start + tick * 80);
+        assert!(pace.is_due(start + tick * 80) && pace.is_due(start + tick * 81));
     }
 
     #[test]

@@ -9,12 +9,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use farm_model::OciDigest;
+use farm_oci::{ImageLayer, Resolved};
 use farm_proto::client::Reply;
 use farm_proto::image::{PruneRequest, UsageKind, UsageRow};
 use farm_store::{Class, InUse, Pins, Prune, Usage};
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
 
 use crate::build::{Farm, blocking};
+use crate::transfer::sources;
 use crate::{Error, images};
 
 pub(crate) use sample::{Samples, sample_while_watched};
@@ -38,6 +41,9 @@ pub(crate) async fn prune(farm: &Arc<Farm>, request: PruneRequest) -> Result<Rep
         };
         let folders = Folders::default();
         let gone = farm.store.prune(&prune, &pins(&farm)?, &|what| folders.is_in_use(what))?;
+        if !prune.dry_run {
+            sources::forget_old(&farm.store, &base_blobs(&farm)?)?;
+        }
         Ok(Reply::Usage(rows(&gone)))
     })
     .await
@@ -52,6 +58,24 @@ fn pins(farm: &Farm) -> Result<Pins, Error> {
         layers.insert(record.merged.digest);
     }
     Ok(Pins { layers })
+}
+
+/// Layers of base images that images with a name are built on, or that a later build finds by what registries answered.
+fn base_blobs(farm: &Farm) -> Result<BTreeSet<OciDigest>, Error> {
+    let mut blobs = BTreeSet::new();
+    for (_, tag) in farm.store.tags("")? {
+        // What is no answer about an image is something else that is remembered there.
+        if let Ok(resolved) = Resolved::decode(&tag.bytes) {
+            blobs.extend(resolved.layers.iter().map(|layer| layer.descriptor.digest));
+        }
+    }
+    for (_, record) in images::every(farm)? {
+        blobs.extend(record.image.layers.iter().filter_map(|layer| match layer {
+            ImageLayer::Base { descriptor, .. } => Some(descriptor.descriptor.digest),
+            ImageLayer::Built(_) => None,
+        }));
+    }
+    Ok(blobs)
 }
 
 /// Folders of cache mounts that are about to be removed, locked until everything is: every step that uses a mount holds a

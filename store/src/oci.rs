@@ -231,6 +231,22 @@ impl Store {
         named.map(|(name, row)| Ok((name, decode_tag(&row)?))).collect()
     }
 
+    /// Forgets the answers for references that begin like this and of which `is_old`, given the reference and the time, says so.
+    pub fn forget_tags(&self, beginning: &str, is_old: &dyn Fn(&str, i64) -> bool) -> Result<(), Error> {
+        let mut batch = self.core.database.batch();
+        for (key, row) in self.core.database.rows(Table::Tags, beginning.as_bytes())? {
+            let time = read_value(Table::Tags, &row, |decoder| {
+                let time = decoder.i64()?;
+                decoder.bytes()?;
+                Ok(time)
+            })?;
+            if std::str::from_utf8(&key).is_ok_and(|reference| is_old(reference, time)) {
+                batch.delete(Table::Tags, &key);
+            }
+        }
+        batch.write(Write::Lazy)
+    }
+
     fn forget_oci_blob(&self, digest: &OciDigest) -> Result<(), Error> {
         let mut batch = self.core.database.batch();
         batch.delete(Table::OciBlobs, &digest.0);

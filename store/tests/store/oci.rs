@@ -70,5 +70,11 @@ fn base_layers_packed_forms_images_and_tags_are_remembered() {
     assert_eq!(codecs, ["gzip-6", "zstd-3"]);
     test.store.remove_image("a:1").unwrap();
     assert_eq!(test.store.images().unwrap(), [("b:1".to_owned(), b"two".to_vec())]);
-    assert_eq!(test.store.tag("a:1").unwrap(), Some(tag));
+    assert_eq!(test.store.tag("a:1").unwrap(), Some(tag.clone()));
+    test.store.put_tag("b:1", &tag).unwrap();
+    test.store.put_tag("a:2", &Tag { time: 9, ..tag.clone() }).unwrap();
+    test.store.forget_tags("a:", &|_, time| time < 9).unwrap();
+    assert_eq!(test.store.tag("a:1").unwrap(), None);
+    assert!(test.store.tag("a:2").unwrap().is_some());
+    assert_eq!(test.store.tag("b:1").unwrap(), Some(tag), "it begins with something else");
 }

@@ -30,6 +30,10 @@ pub struct Loaded {
 
 /// Limit on the files of an archive; an image has hundreds.
 const MAX_FILES: usize = 100_000;
+/// Limit on the images of an archive.
+const MAX_IMAGES: usize = 1024;
+/// Limit on the bytes of their manifests and configurations, which are held until all are found; an image has some kilobytes.
+const MAX_DOCUMENTS: u64 = 256 << 20;
 const WHAT: &str = "the archive";
 const IMAGE_NAME: &str = "io.containerd.image.name";
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -109,6 +113,10 @@ impl<'a> Archive<'a> {
     fn blob(&self, path: &[u8], size: u64, reader: &mut impl Read) -> Result<(OciDigest, u64), Error> {
         let named = path.strip_prefix(b"blobs/sha256/").and_then(|digits| std::str::from_utf8(digits).ok());
         if let Some(digest) = named.and_then(|digits| format!("sha256:{digits}").parse::<OciDigest>().ok()) {
+            if self.store.has_oci_blob(&digest)? == Some(size) {
+                // What the archive holds of it is passed over.
+                return Ok((digest, size));
+            }
             self.store.ingest_oci_blob(reader, &digest, size)?;
             return Ok((digest, size));
         }
@@ -142,7 +150,11 @@ impl<'a> Archive<'a> {
     fn docker_images(&self, json: &[u8]) -> Result<Vec<Loaded>, Error> {
         let images: Vec<DockerImage> = serde_json::from_slice(json)
             .map_err(|error| malformed(format!("its `manifest.json` is not valid: {error}")))?;
-        images.iter().map(|image| self.docker_image(image)).collect()
+        let mut found = Found::default();
+        for image in &images {
+            found.add(self.docker_image(image)?)?;
+        }
+        Ok(found.images)
     }
 
     fn docker_image(&self, image: &DockerImage) -> Result<Loaded, Error> {
@@ -186,16 +198,26 @@ impl<'a> Archive<'a> {
             return Err(malformed("its `index.json` is no index".to_owned()));
         };
         // An image has an entry for each of its names.
-        let mut images: Vec<Loaded> = Vec::new();
+        let mut found = Found::default();
+        let mut places: BTreeMap<OciDigest, usize> = BTreeMap::new();
         for entry in &index.manifests {
             let names = parsed(name_of(entry))?;
+            if let Some(place) = places.get(&entry.digest) {
+                found.images[*place].names.extend(names);
+                continue;
+            }
             let resolved = self.follow(entry.digest)?;
-            match images.iter_mut().find(|known| known.resolved.digest == resolved.digest) {
-                Some(known) => known.names.extend(names),
-                None => images.push(Loaded { names, resolved }),
+            // The entry may be an index, and the manifest have an entry of its own.
+            let (digest, next) = (resolved.digest, found.images.len());
+            let place = *places.entry(digest).or_insert(next);
+            places.insert(entry.digest, place);
+            if place == next {
+                found.add(Loaded { names, resolved })?;
+            } else {
+                found.images[place].names.extend(names);
             }
         }
-        Ok(images)
+        Ok(found.images)
     }
 
     fn follow(&self, mut digest: OciDigest) -> Result<Resolved, Error> {
@@ -210,6 +232,29 @@ impl<'a> Archive<'a> {
             }
         }
         Err(malformed("its indexes are nested too deeply".to_owned()))
+    }
+}
+
+/// Images that were found, within limits.
+#[derive(Default)]
+struct Found {
+    images: Vec<Loaded>,
+    /// Of their documents.
+    bytes: u64,
+}
+
+impl Found {
+    fn add(&mut self, image: Loaded) -> Result<(), Error> {
+        let too_large = |limit, unit| Err(Error::TooLarge { what: WHAT.to_owned(), limit, unit });
+        if self.images.len() == MAX_IMAGES {
+            return too_large(MAX_IMAGES as u64, "images");
+        }
+        self.bytes += (image.resolved.raw_manifest.len() + image.resolved.raw_config.len()) as u64;
+        if self.bytes > MAX_DOCUMENTS {
+            return too_large(MAX_DOCUMENTS, "bytes of manifests and configurations");
+        }
+        self.images.push(image);
+        Ok(())
     }
 }
 

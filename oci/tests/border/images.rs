@@ -11,6 +11,7 @@ use farm_oci::export::{AtomicFile, docker_archive, oci_archive, oci_directory, r
 use farm_oci::image::{AssembleOptions, Compression, Timestamps};
 use farm_oci::layout::Selector;
 use farm_oci::load::load_archive;
+use farm_oci::resolved::sha256;
 use farm_oci::{Assembled, Error, Image, ImageLayer, Layout, Limits};
 use farm_tree::Tree;
 use farm_tree::merge::merge_all;
@@ -164,6 +165,41 @@ fn archives_are_loaded_as_the_same_image() {
     let error = load_archive(&foreign[..], &scene.store).unwrap_err();
     assert!(error.to_string().contains("it has no `x`"), "{error}");
     assert!(load_archive(&Tar::default().file("x", "y").done()[..], &scene.store).is_err());
+}
+
+#[test]
+fn an_archive_with_more_images_than_anybody_has_is_refused_and_names_of_one_image_are_not() {
+    let config = r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
+    let manifest = |number: usize| {
+        format!(
+            r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{}","size":{}}},"layers":[],"annotations":{{"n":"{number}"}}}}"#,
+            sha256(config.as_bytes()),
+            config.len()
+        )
+    };
+    let archive = |images: usize, names: usize| {
+        let mut tar = Tar::default();
+        tar.file(&format!("blobs/sha256/{}", &sha256(config.as_bytes()).to_string()[7..]), config);
+        let mut entries = Vec::new();
+        for number in 0..images {
+            let manifest = manifest(number);
+            let digest = sha256(manifest.as_bytes()).to_string();
+            tar.file(&format!("blobs/sha256/{}", &digest[7..]), &manifest);
+            for name in 0..names {
+                entries.push(format!(
+                    r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":{},"annotations":{{"io.containerd.image.name":"a:{number}-{name}"}}}}"#,
+                    manifest.len()
+                ));
+            }
+        }
+        let index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(","));
+        tar.file("index.json", &index).done()
+    };
+    let scene = Scene::new();
+    let error = load_archive(&archive(1025, 1)[..], &scene.store).unwrap_err();
+    assert!(error.to_string().contains("1024 images"), "{error}");
+    let loaded = load_archive(&archive(1, 1100)[..], &scene.store).unwrap();
+    assert_eq!((loaded.len(), loaded[0].names.len()), (1, 1100));
 }
 
 #[test]

@@ -235,11 +235,7 @@ impl Store {
     pub fn forget_tags(&self, beginning: &str, is_old: &dyn Fn(&str, i64) -> bool) -> Result<(), Error> {
         let mut batch = self.core.database.batch();
         for (key, row) in self.core.database.rows(Table::Tags, beginning.as_bytes())? {
-            let time = read_value(Table::Tags, &row, |decoder| {
-                let time = decoder.i64()?;
-                decoder.bytes()?;
-                Ok(time)
-            })?;
+            let time = decode_tag(&row)?.time;
             if std::str::from_utf8(&key).is_ok_and(|reference| is_old(reference, time)) {
                 batch.delete(Table::Tags, &key);
             }

@@ -53,6 +53,8 @@ use world::World;
 
 /// What is derived from the farm is derived anew after so long, in nanoseconds.
 const STALE: i64 = 200_000_000;
+/// What time alone or the samples of machines change is derived anew after so long.
+const MOVED: i64 = 1_000_000_000;
 /// A word to the person stays for so long.
 const NOTICE: i64 = 6_000_000_000;
 /// Failures whose last lines are read.
@@ -120,8 +122,8 @@ pub struct App {
     notice: Option<Notice>,
     effects: Vec<Effect>,
     need: Need,
-    /// Whether something has happened since things were derived, and when that was.
-    changed: bool,
+    /// How soon what happened since things were derived is to be seen, and when that was.
+    changed: Need,
     prepared: i64,
     drawn: i64,
     remembered: String,
@@ -158,7 +160,7 @@ impl App {
             notice: None,
             effects: Vec::new(),
             need: Need::Now,
-            changed: true,
+            changed: Need::Now,
             prepared: i64::MIN,
             drawn: i64::MIN,
             remembered: String::new(),
@@ -186,7 +188,7 @@ impl App {
             | FarmEvent::WorkerLost { .. }
             | FarmEvent::Acted(_) => Need::Now,
         };
-        self.changed = true;
+        self.changed = self.changed.max(need);
         if self.world.frozen.is_none() {
             self.want(need);
         }
@@ -208,7 +210,7 @@ impl App {
     pub fn rewind(&mut self) {
         self.world.farm = crate::state::Farm::default();
         self.world.estimates = estimate::Estimates::default();
-        self.changed = true;
+        self.changed = Need::Now;
         self.prepared = i64::MIN;
         self.want(Need::Now);
     }
@@ -218,7 +220,7 @@ impl App {
         match answer {
             Answer::Log { build, recorded } => {
                 if self.world.follows.apply(*build, recorded) {
-                    self.changed = true;
+                    self.changed = Need::Now;
                     self.want(Need::Now);
                 }
             }
@@ -232,7 +234,7 @@ impl App {
             | Answer::Waste { .. }
             | Answer::Entries { .. }
             | Answer::Compare { .. } => {
-                self.changed = true;
+                self.changed = Need::Now;
                 self.want(Need::Now);
             }
         }
@@ -264,9 +266,22 @@ impl App {
         let second = |time: i64| time.div_euclid(1_000_000_000);
         match self.need {
             Need::Now => true,
+            Need::None if self.is_stale(now) && self.world.frozen.is_none() => true,
             Need::None if !self.moves() => false,
             Need::None | Need::Soon => second(now) != second(self.drawn),
         }
+    }
+
+    /// Whether it is time to derive anew what is drawn.
+    fn is_stale(&self, now: i64) -> bool {
+        let age = now.saturating_sub(self.prepared);
+        let least = match self.changed {
+            Need::Now => STALE,
+            Need::Soon => MOVED,
+            Need::None if self.moves() => MOVED,
+            Need::None => i64::MAX,
+        };
+        self.prepared == i64::MIN || !(0..least).contains(&age)
     }
 
     /// Whether time alone changes what is shown.
@@ -286,10 +301,7 @@ impl App {
 
     /// Derives what is drawn, when it is time to.
     fn refresh(&mut self, now: i64) {
-        let age = now.saturating_sub(self.prepared);
-        let old = !(0..STALE).contains(&age);
-        let moved = self.moves() && !(0..1_000_000_000).contains(&age);
-        if self.prepared == i64::MIN || (old && self.changed) || moved {
+        if self.is_stale(now) {
             self.prepare(now);
         }
     }
@@ -302,7 +314,7 @@ impl App {
                 self.world.look(build, now);
             }
         }
-        (self.changed, self.prepared) = (false, now);
+        (self.changed, self.prepared) = (Need::None, now);
         let wanted = self.wanted();
         let effects = self.world.follows.want(wanted);
         self.effects.extend(effects);

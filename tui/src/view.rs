@@ -13,6 +13,7 @@ pub mod lanes;
 mod layers;
 pub mod logs;
 pub mod overview;
+pub mod people;
 pub mod popup;
 mod progress;
 pub mod stages;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod console {
+    mod docs;
     pub(crate) mod farm;
     mod frames;
     mod hostile;

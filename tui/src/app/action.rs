@@ -65,6 +65,8 @@ pub enum Global {
     Picture,
     /// Why the selected step was not in the cache.
     Why,
+    /// What the builds of each person took and saved.
+    People,
     /// Open the log of what is selected.
     OpenLog,
     /// Copy what is selected.

@@ -13,8 +13,8 @@ use super::world::{failed_step, failures};
 use super::{App, Need, orders};
 use crate::state::Phase;
 use crate::view::glyphs::GlyphSet;
-use crate::view::step_text;
 use crate::view::theme::{Theme, ThemeName};
+use crate::view::{people, step_text};
 
 /// Places that one can go back to.
 const MOST_TRAIL: usize = 50;
@@ -25,7 +25,7 @@ impl App {
     /// Does what is asked for.
     pub(super) fn act(&mut self, action: Action, now: i64) {
         self.want(Need::Now);
-        self.changed = true;
+        self.changed = Need::Now;
         match action {
             Action::App(global) => self.global(global, now),
             Action::Farm(deed) => {
@@ -97,7 +97,11 @@ impl App {
         self.arrive(now);
     }
 
+    /// Takes the filter away where there is one, then what was opened on the screen; then goes back.
     fn back(&mut self, now: i64) {
+        if self.filters.get(&self.place.view()).is_some_and(|filter| !filter.as_str().is_empty()) {
+            return self.set_filter(Filter::default(), now);
+        }
         let view = self.place.view();
         let screen = self.screens.iter_mut().find(|screen| screen.view() == view);
         if screen.is_some_and(|screen| screen.back()) {
@@ -166,6 +170,10 @@ impl App {
             Global::Columns => self.overlay = Overlay::Columns { selected: 0 },
             Global::Picture => self.effects.push(Effect::Picture),
             Global::Why => self.why(now),
+            Global::People => {
+                let lines = people::lines(&self.world.context(now));
+                self.overlay = Overlay::Text { title: "people".to_owned(), lines, scroll: 0 };
+            }
             Global::Dismiss => self.screen_act(Action::App(global), now),
             Global::OpenLog => self.view(View::Log, now),
             Global::Copy => {
@@ -283,7 +291,7 @@ impl App {
         for _ in 0..times {
             self.screen_act(Action::Move(step), now);
         }
-        self.changed = true;
+        self.changed = Need::Now;
         self.want(Need::Now);
     }
 }

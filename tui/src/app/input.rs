@@ -310,7 +310,7 @@ impl App {
                 let screen = self.screens.iter_mut().find(|screen| screen.view() == view);
                 let wishes = screen.map(|screen| screen.click(target, again, &context)).unwrap_or_default();
                 self.perform(wishes, now);
-                self.changed = true;
+                self.changed = Need::Now;
             }
         }
     }

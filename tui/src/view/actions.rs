@@ -21,7 +21,7 @@ const fn column(name: &'static str, width: u16, grows: u16, side: Side, weight: 
 }
 
 const COLUMNS: [Column; 5] = [
-    column("time", 19, 0, Side::Left, 255),
+    column("time", 20, 0, Side::Left, 255),
     column("ago", 5, 0, Side::Right, 2),
     column("who", 10, 1, Side::Left, 9),
     column("what", 20, 3, Side::Left, 255),
@@ -108,7 +108,7 @@ impl Screen for ActionsScreen {
         let cell = |row: usize, column: usize| {
             let Some(done) = rows.get(row) else { return Line::default() };
             match column {
-                0 => Line::styled(format!("{} {}", date(done.time), time_of_day(done.time)), theme.dim),
+                0 => Line::styled(format!("{} {}Z", date(done.time), time_of_day(done.time)), theme.dim),
                 1 => Line::styled(ago(context.now, done.time), theme.dim),
                 2 => Line::styled(harmless(&done.by).into_owned(), theme.strong),
                 3 => Line::styled(what(&done.deed), theme.text),

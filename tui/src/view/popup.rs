@@ -7,7 +7,7 @@ use ratatui::widgets::{Clear, Widget as _};
 
 use super::glyphs::Glyphs;
 use super::table::{Side, put, scroll_bar};
-use super::text::clip;
+use super::text::{clip, width};
 use super::theme::Theme;
 
 /// Draws an empty box of at most this size in the middle of an area, and gives its inside.
@@ -29,6 +29,14 @@ pub fn frame(
         height: rows,
     };
     Clear.render(place, buffer);
+    // Half of a wide character would reach over the edge.
+    if let Some(x) = place.x.checked_sub(1).filter(|x| *x >= area.x) {
+        for y in place.y..place.bottom() {
+            if width(buffer[(x, y)].symbol()) > 1 {
+                buffer[(x, y)].set_symbol(" ");
+            }
+        }
+    }
     if columns < 5 || rows < 3 {
         return place;
     }

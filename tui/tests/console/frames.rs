@@ -160,3 +160,8 @@ fn the_same_events_give_the_same_frames() {
     // How often it was drawn on the way makes no difference.
     assert_eq!(play(1), play(7));
 }
+
+#[test]
+fn what_each_person_took_is_summed_up() {
+    check_keys("people", &["u"]);
+}

@@ -97,6 +97,14 @@ pub const COMMANDS: &[Command] = &[
         "",
     ),
     command(
+        Action::App(Global::People),
+        "people",
+        &["u"],
+        Scope::Everywhere,
+        "what the builds of each person took and saved",
+        "",
+    ),
+    command(
         Action::App(Global::NextFailure),
         "next-failure",
         &["e"],

@@ -286,7 +286,7 @@ impl App {
         }
     }
 
-    /// Whether a step of the subject is being done; for the keys that need one.
+    /// Moves the selection so many times.
     pub(super) fn scroll(&mut self, step: Move, times: usize, now: i64) {
         for _ in 0..times {
             self.screen_act(Action::Move(step), now);

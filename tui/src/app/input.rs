@@ -47,7 +47,8 @@ impl App {
             Overlay::Palette { prompt, chosen } => self.palette_key(prompt, chosen, key, now),
             Overlay::Confirm(order) => {
                 let typed = Key::of(key).types();
-                if key.code == KeyCode::Enter || matches!(typed, Some('y' | 'Y')) {
+                // Enter is pressed too easily.
+                if matches!(typed, Some('y' | 'Y')) {
                     self.effects.push(Effect::Act(order));
                 } else if key.code != KeyCode::Esc && !matches!(typed, Some('n' | 'N' | 'q')) {
                     self.overlay = Overlay::Confirm(order);

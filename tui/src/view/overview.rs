@@ -2,6 +2,7 @@
 
 mod cells;
 mod pinned;
+mod preview;
 
 use std::cmp::Reverse;
 
@@ -117,7 +118,10 @@ impl Screen for Overview {
         let pinned: Vec<BuildId> = self.pinned().collect();
         let taken =
             pinned::draw(&pinned, context, Rect { height: area.height / PINNED_PART, ..area }, buffer, hits);
-        let area = Rect { y: area.y + taken, height: area.height - taken, ..area };
+        let mut area = Rect { y: area.y + taken, height: area.height - taken, ..area };
+        if let Some(id) = self.list.selected() {
+            area.height -= preview::draw(*id, context, area, buffer, hits);
+        }
         let rows = self.list.rows();
         let cell = |row: usize, column: usize| {
             let id = rows.get(row).copied();

@@ -51,7 +51,10 @@ fn a_deed_asks_first() {
     press(&mut app, &["2", "G", "d"]);
     assert!(text(&mut app).contains("Give worker w3 work again?"));
     assert_eq!(press(&mut app, &["y"]), [Effect::Act(Order::Restore(WorkerId("w3".into())))]);
-    assert_eq!(press(&mut app, &["3", "X", "enter"]).last(), Some(&Effect::Act(Order::Prune { all: false })));
+    assert_eq!(
+        press(&mut app, &["3", "X", "enter", "y"]).last(),
+        Some(&Effect::Act(Order::Prune { all: false }))
+    );
 }
 
 #[test]

@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 use farm_model::event::{FarmEvent, FarmRecorded};
 
 pub use action::Action;
-pub use effect::{Answer, Effect, Order, Playback, Position, Query};
+pub use effect::{Answer, Effect, Landmark, Order, Playback, Position, Query};
 pub use filter::Filter;
 pub use keymap::{Key, Keymap, KeymapError};
 pub use place::{Place, View};

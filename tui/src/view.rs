@@ -14,6 +14,7 @@ mod layers;
 pub mod logs;
 pub mod overview;
 pub mod people;
+pub mod playback;
 pub mod popup;
 mod progress;
 pub mod stages;

@@ -71,6 +71,10 @@ pub enum Global {
     OpenLog,
     /// Copy what is selected.
     Copy,
+    /// Play a recording half as fast.
+    Slower,
+    /// Play a recording twice as fast.
+    Faster,
     /// Take the failures away that are pinned to the top of all builds.
     Dismiss,
 }

@@ -3,7 +3,7 @@
 use farm_model::{BuildId, StepId};
 
 use super::action::{Action, Global, Move};
-use super::effect::Effect;
+use super::effect::{Effect, Playback};
 use super::filter::Filter;
 use super::overlay::Overlay;
 use super::place::{Place, View};
@@ -16,6 +16,8 @@ use crate::view::glyphs::GlyphSet;
 use crate::view::theme::{Theme, ThemeName};
 use crate::view::{people, step_text};
 
+/// The slowest and the fastest that keys play a recording.
+const SPEEDS: std::ops::RangeInclusive<f64> = 0.25..=64.0;
 /// Places that one can go back to.
 const MOST_TRAIL: usize = 50;
 /// Filters that are kept.
@@ -176,6 +178,8 @@ impl App {
             }
             Global::Dismiss => self.screen_act(Action::App(global), now),
             Global::OpenLog => self.view(View::Log, now),
+            Global::Slower => self.tempo(0.5, now),
+            Global::Faster => self.tempo(2.0, now),
             Global::Copy => {
                 let text = self.subject(now).text;
                 if text.is_empty() {
@@ -186,6 +190,12 @@ impl App {
                 }
             }
         }
+    }
+
+    fn tempo(&mut self, times: f64, now: i64) {
+        let speed = self.position.map_or(1.0, |position| position.speed) * times;
+        let speed = speed.clamp(*SPEEDS.start(), *SPEEDS.end());
+        self.act(Action::Play(Playback::Speed(speed)), now);
     }
 
     pub(super) fn theme(&mut self, name: ThemeName) {

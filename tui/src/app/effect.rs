@@ -1,6 +1,7 @@
 //! What the console wants done, and what it is told in return.
 
-use farm_model::{BuildId, Recorded, StepId, WorkerId};
+use farm_model::event::{Ending, FarmEvent};
+use farm_model::{BuildEvent, BuildId, Recorded, StepId, WorkerId};
 
 use crate::state::images::{Difference, Entry, ImageDetail, ImageRow, LayerWaste};
 
@@ -106,6 +107,30 @@ pub enum Playback {
     Seek(f64),
     /// Go so many seconds forth, or back.
     Skip(i64),
+    /// Go to the next thing of a kind; where there is none, to the end.
+    Next(Landmark),
+}
+
+/// What a recording can be played up to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Landmark {
+    /// Anything that happens, but for samples of what machines use.
+    Event,
+    /// A step or a build that fails.
+    Failure,
+}
+
+impl Landmark {
+    /// Whether an event is one.
+    pub fn is(self, event: &FarmEvent) -> bool {
+        let has_failed = |recorded: &Recorded| {
+            matches!(recorded.event, BuildEvent::Failed { .. } | BuildEvent::Ended(Ending::Failed(_)))
+        };
+        match self {
+            Self::Event => !matches!(event, FarmEvent::Load { .. } | FarmEvent::Store(_)),
+            Self::Failure => matches!(event, FarmEvent::Build { recorded, .. } if has_failed(recorded)),
+        }
+    }
 }
 
 /// Where in a recording its player is. Times are nanoseconds since the Unix epoch.

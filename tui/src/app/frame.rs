@@ -13,6 +13,7 @@ use super::{App, Need, orders, palette};
 use crate::state::text::harmless;
 use crate::view::header::Header;
 use crate::view::hints::Hints;
+use crate::view::playback::PlaybackBar;
 use crate::view::popup;
 use crate::view::table::{Side, put};
 use crate::view::text::{clip, width};
@@ -21,6 +22,8 @@ use crate::view::text::{clip, width};
 const LEAST: (u16, u16) = (20, 5);
 /// From this height on the header has two lines.
 const TALL: u16 = 18;
+/// The fewest rows in which it is said how far a recording was played.
+const ROOM_FOR_PLAYBACK: u16 = 8;
 /// Completions that are shown at once.
 const COMPLETIONS: usize = 12;
 
@@ -48,7 +51,9 @@ impl App {
         let header = Rect { height: head, ..area };
         let tabs = Rect { y: area.y + head, height: 1, ..area };
         let bottom = Rect { y: area.bottom() - 1, height: 1, ..area };
-        let body = Rect { y: tabs.bottom(), height: area.height - head - 2, ..area };
+        let played = self.position.filter(|_| self.replay && area.height >= ROOM_FOR_PLAYBACK);
+        let bar = u16::from(played.is_some());
+        let body = Rect { y: tabs.bottom(), height: area.height - head - 2 - bar, ..area };
         let context = self.world.context(now);
         let frozen = self.world.frozen.is_some();
         Header { context: &context, summary: &self.summary, label: &self.label, frozen }.draw(header, buffer);
@@ -56,6 +61,11 @@ impl App {
         let view = self.place.view();
         if let Some(screen) = self.screens.iter().find(|screen| screen.view() == view) {
             screen.draw(&context, body, buffer, hits);
+        }
+        if let Some(position) = played {
+            let (theme, glyphs) = (&self.world.theme, self.world.glyphs);
+            let row = Rect { y: body.bottom(), height: 1, ..area };
+            PlaybackBar { position, theme, glyphs }.draw(row, buffer, hits);
         }
         self.draw_bottom(bottom, buffer, hits);
         let most = self.draw_overlay(&context, body, bottom, buffer, hits);

@@ -1,7 +1,7 @@
 //! The table of commands.
 
 use super::{Action, Command, Deed, Global, Imaging, Lanes, Logging, Move, Scope, Stages, Tabular};
-use crate::app::effect::Playback;
+use crate::app::effect::{Landmark, Playback};
 use crate::app::place::View;
 
 /// Everything that can be asked for by key or by name.
@@ -447,8 +447,25 @@ pub const COMMANDS: &[Command] = &[
     command(Action::Play(Playback::Skip(10)), "skip-forward", &[">"], Scope::Replay, "ten seconds on", "on"),
     command(Action::Play(Playback::Skip(-60)), "skip-back-far", &["["], Scope::Replay, "a minute back", ""),
     command(Action::Play(Playback::Skip(60)), "skip-forward-far", &["]"], Scope::Replay, "a minute on", ""),
-    command(Action::Play(Playback::Speed(0.5)), "slower", &["{"], Scope::Replay, "half as fast", ""),
-    command(Action::Play(Playback::Speed(2.0)), "faster", &["}"], Scope::Replay, "twice as fast", "faster"),
+    command(Action::App(Global::Slower), "slower", &["{"], Scope::Replay, "half as fast", ""),
+    command(Action::App(Global::Faster), "faster", &["}"], Scope::Replay, "twice as fast", "faster"),
+    command(Action::Play(Playback::Skip(-1)), "skip-back-little", &[","], Scope::Replay, "a second back", ""),
+    command(
+        Action::Play(Playback::Next(Landmark::Event)),
+        "next-event",
+        &["."],
+        Scope::Replay,
+        "on to what happens next",
+        "",
+    ),
+    command(
+        Action::Play(Playback::Next(Landmark::Failure)),
+        "play-to-failure",
+        &["E"],
+        Scope::Replay,
+        "on to what fails next",
+        "",
+    ),
     command(
         Action::Play(Playback::Seek(0.0)),
         "rewind",

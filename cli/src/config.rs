@@ -1,4 +1,5 @@
-//! `farm.toml`: which registries to ask and how, how many steps run at once, their limits, and the worker's labels.
+//! `farm.toml`: which registries to ask and how, what isolates steps, how many of them run at once, their limits, and the worker's
+//! labels.
 //!
 //! Read in order, a later file overriding an earlier one key by key: `/etc/farm/farm.toml`,
 //! `~/.config/farm/farm.toml`, and the file that `--config` or `FARM_CONFIG` names. Labels add up, and the table of a
@@ -29,8 +30,23 @@ pub(crate) struct Config {
     pub(crate) labels: Vec<String>,
     /// Seconds without work after which a daemon ends; 1800 when absent.
     pub(crate) idle_exit: Option<u64>,
+    /// What isolates steps; `native` when absent.
+    pub(crate) runtime: Option<Runtime>,
+    /// The program for `runtime = "oci"`: a name to be found in the `PATH`, or an absolute path; `runc` when absent.
+    pub(crate) oci_runtime: Option<String>,
     /// What each step may use at most.
     pub(crate) step_limits: StepLimits,
+}
+
+/// What isolates steps.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Runtime {
+    /// farm's own executor.
+    #[default]
+    Native,
+    /// An OCI runtime such as runc.
+    Oci,
 }
 
 /// Limits of a step; unlimited where absent.
@@ -96,6 +112,8 @@ fn merge(config: &mut Config, later: Config) {
     config.slots = later.slots.or(config.slots);
     config.most_steps = later.most_steps.or(config.most_steps);
     config.idle_exit = later.idle_exit.or(config.idle_exit);
+    config.runtime = later.runtime.or(config.runtime);
+    config.oci_runtime = later.oci_runtime.or(config.oci_runtime.take());
     config.labels.extend(later.labels);
     let (limits, later) = (&mut config.step_limits, later.step_limits);
     limits.memory = later.memory.or(limits.memory);
@@ -126,7 +144,17 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_refused() {
+    fn a_later_file_chooses_the_runtime() {
+        let mut config: Config = toml::from_str("runtime = \"oci\"\noci-runtime = \"crun\"").unwrap();
+        merge(&mut config, Config::default());
+        assert_eq!((config.runtime, config.oci_runtime.as_deref()), (Some(Runtime::Oci), Some("crun")));
+        merge(&mut config, toml::from_str("runtime = \"native\"").unwrap());
+        assert_eq!((config.runtime, config.oci_runtime.as_deref()), (Some(Runtime::Native), Some("crun")));
+    }
+
+    #[test]
+    fn an_unknown_key_or_runtime_is_refused() {
         assert!(toml::from_str::<Config>("mirror = 1").is_err());
+        assert!(toml::from_str::<Config>("runtime = \"runc\"").is_err());
     }
 }

@@ -14,6 +14,7 @@ mod disk;
 mod failure;
 mod images;
 mod interrupt;
+mod isolation;
 mod load;
 mod login;
 mod parts;

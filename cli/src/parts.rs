@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use farm_coordinator::{Coordinator, Paths};
-use farm_executor::{Native, NetworkPool};
+use farm_executor::{Executor, NetworkPool};
 use farm_model::WorkerId;
 use farm_store::Store;
 use farm_worker::Worker;
@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::failure::{Failure, chain};
+use crate::isolation::Isolation;
 use crate::{paths, progress};
 
 /// How long a process waits for a directory that another one uses.
@@ -43,11 +44,11 @@ pub(crate) fn open_store() -> Result<Store, Failure> {
 }
 
 /// Takes the runtime directory, as soon as nobody else has it, and sweeps up what a dead process left there.
-pub(crate) fn open_executor() -> Result<Native, Failure> {
+pub(crate) fn open_executor(isolation: &Isolation) -> Result<Arc<dyn Executor>, Failure> {
     let (root, start) = (paths::runtime(), Instant::now());
     let mut told = false;
     loop {
-        match Native::new(&root) {
+        match isolation.open(&root) {
             Err(farm_executor::Error::Busy { .. }) if start.elapsed() < PATIENCE => {}
             other => {
                 return other.map_err(|error| {
@@ -64,7 +65,12 @@ pub(crate) fn open_executor() -> Result<Native, Failure> {
 }
 
 /// A worker over `store`.
-pub(crate) fn worker(store: &Store, executor: Native, config: &Config, address: Option<String>) -> Worker {
+pub(crate) fn worker(
+    store: &Store,
+    executor: Arc<dyn Executor>,
+    config: &Config,
+    address: Option<String>,
+) -> Worker {
     let slots = config.slots.unwrap_or_else(default_slots);
     let options = farm_worker::Options {
         slots,
@@ -74,7 +80,7 @@ pub(crate) fn worker(store: &Store, executor: Native, config: &Config, address: 
         address,
     };
     let network = Arc::new(NetworkPool::new(slots.min(MOST_NETWORKS_AHEAD)));
-    Worker::new(store.clone(), Arc::new(executor), network, host_resolv_conf(), options)
+    Worker::new(store.clone(), executor, network, host_resolv_conf(), options)
 }
 
 /// A coordinator over `store`.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::failure::{Failure, chain};
 use crate::interrupt::Interrupts;
+use crate::isolation::Isolation;
 use crate::{config, connection, parts, paths, progress};
 
 const NOTES: &str = "\
@@ -12,7 +13,7 @@ It needs root: steps mount file systems and write files of other owners. Its nam
 certificate. Layers that it lacks come from other workers, else from the coordinator.
 
 Files:
-  /etc/farm/farm.toml                  slots, labels, limits of steps (FARM_CONFIG)
+  /etc/farm/farm.toml                  slots, labels, runtime and limits of steps (FARM_CONFIG)
   /etc/farm/certificates               ca.pem, cert.pem, key.pem (FARM_CERTIFICATES)
   /var/lib/farm                        layers and cache mounts (FARM_STATE_DIR)
   /run/farm                            what runs right now (FARM_RUNTIME_DIR)";
@@ -64,7 +65,8 @@ async fn serve(arguments: &Arguments) -> Result<(), Failure> {
         None => advertised(listening, coordinator),
     };
     let store = tokio::task::spawn_blocking(parts::open_store);
-    let executor = tokio::task::spawn_blocking(parts::open_executor);
+    let isolation = Isolation::chosen(&config)?;
+    let executor = tokio::task::spawn_blocking(move || parts::open_executor(&isolation));
     let store = store.await.map_err(|panic| Failure::internal(panic.to_string()))??;
     let executor = executor.await.map_err(|panic| Failure::internal(panic.to_string()))??;
     let worker = parts::worker(&store, executor, &config, address);

@@ -1,7 +1,7 @@
-//! How long a step of nothing takes, beside runc: `cargo run --release -p farm-executor --example start_time [RUNS]`, as root.
+//! How long a step of nothing takes on both executors, and beside runc alone: `cargo run --release -p farm-executor --example start_time [RUNS]`, as root.
 //!
 //! One step is: overlay mount, `/bin/sh -c 'echo hi > /out; id'`, everything gone again. runc gets its overlay from mount(8)'s system call, and
-//! is spared seccomp rules and control groups. Both run in turn, so that a busy machine is equally unfair to both.
+//! alone it is spared seccomp rules and control groups. All run in turn, so that a busy machine is equally unfair to each.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use farm_executor::{
-    CancelFlag, Container, Executor, Exit, Limits, Meter, Native, Network, NetworkPool, User,
+    CancelFlag, Container, Executor, Exit, Limits, Meter, Native, Network, NetworkPool, Oci, User,
 };
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
@@ -24,20 +24,27 @@ fn main() -> Result<(), Failure> {
     let runs: usize = std::env::args().nth(1).map_or(Ok(50), |count| count.parse())?;
     let dir = tempfile::tempdir()?;
     image(&dir.path().join("image"))?;
-    let executor = Native::new(&dir.path().join("run"))?;
+    let native = Native::new(&dir.path().join("run"))?;
+    let runc_path = Path::new("/usr/sbin/runc");
+    let oci = runc_path.exists().then(|| Oci::new(&dir.path().join("run-oci"), runc_path)).transpose()?;
     let pool = NetworkPool::new(4);
-    let has_runc = Command::new("runc").arg("--version").output().is_ok();
-    let mut times: [(&str, Vec<Duration>); 4] = [
+    let mut times: [(&str, Vec<Duration>); 5] = [
         ("native, no network", vec![]),
         ("native, sandbox", vec![]),
         ("native, host network", vec![]),
-        ("runc", vec![]),
+        ("oci (runc), sandbox", vec![]),
+        ("runc alone", vec![]),
     ];
     for run in 0..runs + 3 {
         // Made ahead, as for a worker between two steps.
-        let sandbox = Network::Sandbox(pool.take()?);
+        let sandbox = || pool.take().map(Network::Sandbox);
         let warm = run >= 3;
-        for (index, network) in [Network::None, sandbox, Network::Host].into_iter().enumerate() {
+        let mut steps: Vec<(&dyn Executor, Network)> =
+            vec![(&native, Network::None), (&native, sandbox()?), (&native, Network::Host)];
+        if let Some(oci) = &oci {
+            steps.push((oci, sandbox()?));
+        }
+        for (index, (executor, network)) in steps.into_iter().enumerate() {
             let container = container(dir.path(), &format!("n{run}-{index}"), network)?;
             let started = Instant::now();
             let outcome = executor.run(&container, &mut |_, _| {}, &CancelFlag::new()?)?;
@@ -46,10 +53,10 @@ fn main() -> Result<(), Failure> {
             }
             assert_eq!(outcome.exit, Exit::Code(0));
         }
-        if has_runc {
+        if oci.is_some() {
             let took = runc(dir.path(), run)?;
             if warm {
-                times[3].1.push(took);
+                times[4].1.push(took);
             }
         }
     }
@@ -117,7 +124,7 @@ fn runc(base: &Path, run: usize) -> Result<Duration, Failure> {
     );
     let layers = std::ffi::CString::new(layers)?;
     mount("overlay", bundle.join("rootfs"), "overlay", MountFlags::empty(), &*layers)?;
-    let mut command = Command::new("runc");
+    let mut command = Command::new("/usr/sbin/runc");
     command
         .arg("--root")
         .arg(base.join("runc-state"))

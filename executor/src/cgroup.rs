@@ -5,7 +5,8 @@
 //!
 //! Every executor owns one parent group `farm-<tag>` a hierarchy, with a group per container in it, so that a sweep finds
 //! what a dead process left by name alone. The device allow-list of v1 is set on the parent and inherited. On v2 it would take
-//! an eBPF program; there the container's mounts are `nodev` instead, see [`Devices`].
+//! an eBPF program; there the container's mounts are `nodev` instead, see [`Devices`]. Where an OCI runtime starts the
+//! containers, it brings rules of its own, and joins the groups by name: see [`Joining`].
 
 mod hierarchies;
 
@@ -29,6 +30,16 @@ pub(crate) enum Devices {
     NoDeviceMounts,
 }
 
+/// Who has the processes of a container join its groups, and limits the devices that they may open.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Joining {
+    /// The processes themselves, into a parent with an allow-list.
+    BySelf,
+    /// An OCI runtime, which is told where the groups are. It is not in them, and the limit on processes, under which it could not
+    /// start one, follows later.
+    ByRuntime,
+}
+
 /// Devices that a container may open, as in Docker: memory-like ones, terminals, and making nodes of any kind.
 const ALLOWED_DEVICES: [&str; 11] = [
     "c *:* m",
@@ -49,14 +60,24 @@ const ALLOWED_DEVICES: [&str; 11] = [
 pub(crate) struct Parent {
     hierarchies: Hierarchies,
     name: String,
+    joining: Joining,
+}
+
+/// What is left to do for a container's limits.
+#[derive(Debug, Default)]
+pub(crate) struct Rest {
+    /// Entrances of further groups.
+    pub(crate) entrances: Vec<PathBuf>,
+    /// Files, and what to write to each of them once the container's first process exists.
+    pub(crate) late: Vec<(PathBuf, String)>,
 }
 
 impl Parent {
     /// Removes what a dead owner of `tag` left, processes included, and makes the parent groups anew.
-    pub(crate) fn create(tag: &str) -> Result<Self, Error> {
-        let parent = Self { hierarchies: Hierarchies::detect(), name: format!("farm-{tag}") };
+    pub(crate) fn create(tag: &str, joining: Joining) -> Result<Self, Error> {
+        let parent = Self { hierarchies: Hierarchies::detect(), name: format!("farm-{tag}"), joining };
         parent.sweep();
-        if let Some(mount) = parent.hierarchies.v1(Controller::Devices) {
+        if let (Some(mount), Joining::BySelf) = (parent.hierarchies.v1(Controller::Devices), joining) {
             let group = mount.join(&parent.name);
             make(&group)?;
             write(&group.join("devices.deny"), "a")?;
@@ -69,38 +90,54 @@ impl Parent {
 
     /// How containers below this parent are kept from devices.
     pub(crate) fn devices(&self) -> Devices {
-        match self.hierarchies.v1(Controller::Devices) {
-            Some(_) => Devices::Controlled,
-            None => Devices::NoDeviceMounts,
+        match (self.hierarchies.v1(Controller::Devices), self.joining) {
+            (Some(_), _) | (None, Joining::ByRuntime) => Devices::Controlled,
+            (None, Joining::BySelf) => Devices::NoDeviceMounts,
         }
     }
 
     /// The group of all containers, which keeps them from devices.
     pub(crate) fn shared_entrances(&self) -> Vec<PathBuf> {
-        let mount = self.hierarchies.v1(Controller::Devices);
+        let mount = self.hierarchies.v1(Controller::Devices).filter(|_| self.joining == Joining::BySelf);
         mount.map(|mount| mount.join(&self.name).join(ENTRANCE)).into_iter().collect()
     }
 
     /// Makes the groups of a container that are needed in any case; `id` is unique among those of this parent.
     pub(crate) fn container(&self, id: &str) -> Result<Group, Error> {
-        let mut group = Group { id: id.to_owned(), owned: Vec::new(), memory: None, meter: Meter::default() };
+        let path = format!("/{}/{id}", self.name);
+        let mut group = Group {
+            id: id.to_owned(),
+            path,
+            joining: self.joining,
+            owned: Vec::new(),
+            memory: None,
+            meter: Meter::default(),
+        };
         if let Some(path) = self.add(&mut group, Controller::Memory)? {
             group.memory = Some(path);
         }
         self.add(&mut group, Controller::Pids)?;
         self.add(&mut group, Controller::CpuAccount)?;
+        if self.joining == Joining::ByRuntime {
+            // What a runtime finds no group for it makes one for, and nobody would remove that.
+            self.add(&mut group, Controller::Cpu)?;
+            self.add(&mut group, Controller::Devices)?;
+        }
         Ok(group)
     }
 
-    /// Applies limits to the groups of a container whose command has not started yet, and has `meter` read its processor time. Returns the entrances of
-    /// further groups that this took.
-    pub(crate) fn limit(
-        &self,
-        group: &mut Group,
-        limits: &Limits,
-        meter: &Meter,
-    ) -> Result<Vec<PathBuf>, Error> {
+    /// Where a runtime that joins the groups by name has to see the hierarchies of v1 that they are in. One of v2 is seen as it is.
+    pub(crate) fn separate_hierarchies(&self) -> Vec<PathBuf> {
+        let mut mounts: Vec<_> = self.hierarchies.v1.iter().map(|(_, mount)| mount.clone()).collect();
+        mounts.dedup();
+        mounts
+    }
+
+    /// Applies limits to the groups of a container whose command has not started yet, and has `meter` read its processor time. Returns
+    /// what is left to do.
+    pub(crate) fn limit(&self, group: &mut Group, limits: &Limits, meter: &Meter) -> Result<Rest, Error> {
         let known = group.owned.len();
+        let mut rest = Rest::default();
         match (limits.memory, &group.memory) {
             (None, _) => {}
             (Some(_), None) => return Err(missing(Controller::Memory)),
@@ -115,12 +152,14 @@ impl Parent {
                 let _no_swap = write(&path.join("memory.swap.max"), "0");
             }
         }
-        // The container's init is one of them.
-        let pids = limits.pids.unwrap_or(Limits::DEFAULT_PIDS).saturating_add(1);
-        match self.add(group, Controller::Pids)? {
-            Some(place) => write(&place.path().join("pids.max"), &pids.to_string())?,
-            None if limits.pids.is_some() => return Err(missing(Controller::Pids)),
-            None => {}
+        let pids = limits.pids.unwrap_or(Limits::DEFAULT_PIDS);
+        let file = self.add(group, Controller::Pids)?.map(|place| place.path().join("pids.max"));
+        match (file, self.joining) {
+            // The container's init is one of them.
+            (Some(file), Joining::BySelf) => write(&file, &pids.saturating_add(1).to_string())?,
+            (Some(file), Joining::ByRuntime) => rest.late.push((file, pids.to_string())),
+            (None, _) if limits.pids.is_some() => return Err(missing(Controller::Pids)),
+            (None, _) => {}
         }
         if let Some(cpus) = limits.cpus {
             let quota = quota(cpus);
@@ -139,7 +178,8 @@ impl Parent {
             Some(Place::V2(path)) => meter.connect_v2(&path),
             None => {}
         }
-        Ok(group.owned[known..].iter().map(|path| path.join(ENTRANCE)).collect())
+        rest.entrances = group.owned[known..].iter().map(|path| path.join(ENTRANCE)).collect();
+        Ok(rest)
     }
 
     /// The group of a container for one controller, which is made if it does not exist; none when this machine lacks the controller.
@@ -230,6 +270,8 @@ impl Place {
 #[derive(Debug)]
 pub(crate) struct Group {
     id: String,
+    path: String,
+    joining: Joining,
     owned: Vec<PathBuf>,
     memory: Option<Place>,
     meter: Meter,
@@ -257,9 +299,17 @@ impl Group {
         Ok(path)
     }
 
-    /// The files to which a process writes `0` to join the container.
+    /// The files to which the container's init writes `0` to join the container.
     pub(crate) fn entrances(&self) -> Vec<PathBuf> {
-        self.owned.iter().map(|path| path.join(ENTRANCE)).collect()
+        match self.joining {
+            Joining::BySelf => self.owned.iter().map(|path| path.join(ENTRANCE)).collect(),
+            Joining::ByRuntime => Vec::new(),
+        }
+    }
+
+    /// Where the groups are in each hierarchy.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
     }
 
     /// Keeps the last reading of the meter; called when all processes are gone.

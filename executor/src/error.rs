@@ -56,6 +56,14 @@ pub enum Error {
         /// What to do about it.
         hint: &'static str,
     },
+    /// The OCI runtime cannot be used, or failed in its own way: the command was not started.
+    #[error("OCI runtime `{runtime}`: {problem}")]
+    Runtime {
+        /// Its path.
+        runtime: String,
+        /// What it, or the kernel, says.
+        problem: String,
+    },
     /// Another live process uses the run directory.
     #[error("run directory `{path}` is in use by another process")]
     Busy {
@@ -82,9 +90,11 @@ impl Error {
             }
             // Before it started the command, or that would be its end; the kernel kills whoever needs memory.
             Self::HelperDied { .. } => true,
-            Self::Invalid { .. } | Self::Unsupported { .. } | Self::Network { .. } | Self::Busy { .. } => {
-                false
-            }
+            Self::Invalid { .. }
+            | Self::Unsupported { .. }
+            | Self::Network { .. }
+            | Self::Runtime { .. }
+            | Self::Busy { .. } => false,
         }
     }
 
@@ -92,7 +102,9 @@ impl Error {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Invalid { blame, .. } | Self::Setup { blame, .. } => *blame,
-            Self::Unsupported { .. } | Self::Network { .. } | Self::Busy { .. } => Blame::Environment,
+            Self::Unsupported { .. } | Self::Network { .. } | Self::Runtime { .. } | Self::Busy { .. } => {
+                Blame::Environment
+            }
             Self::HelperDied { .. } => Blame::Internal,
         }
     }
@@ -101,6 +113,9 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Unsupported { hint, .. } | Self::Network { hint, .. } => Some(hint),
+            Self::Runtime { .. } => Some(
+                "`oci-runtime` in the configuration names the program; `runtime = \"native\"` needs none",
+            ),
             Self::Busy { .. } => Some("stop the other worker, or give this one a run directory of its own"),
             Self::Setup { source, .. } if source.raw_os_error() == Some(libc::EPERM) => {
                 Some("containers need root with all capabilities")

@@ -3,6 +3,11 @@
 //! ```text
 //! caller ─┬─ zygote
 //!         └─ init, pid 1 of a container ── command
+//!
+//! caller ─┬─ zygote
+//!         └─ init ─┬─ an OCI runtime, for a moment
+//!                  ├─ reaper, pid 1 of a container
+//!                  └─ command, in the namespace of the reaper
 //! ```
 //!
 //! The zygote is started once and forks an init when it is told to, since a fork of a small process costs a fraction of starting a program. The
@@ -10,9 +15,14 @@
 //! the container up, starts the command and reaps. Each dies with the caller's thread that started the zygote, and the command with the
 //! init: the kernel kills what is left in a pid namespace whose init has died.
 
+mod bundle;
+mod command;
 mod filesystem;
 mod init;
 mod process;
+mod reaper;
+mod runtime;
+mod sources;
 
 use std::fs;
 use std::io::Write;

@@ -1,8 +1,9 @@
 //! Runs one command of a build in a Linux container, and reports how it ended.
 //!
 //! The caller hands over directories (overlay layers, an upper, mounts) and gets back an [`Outcome`]; what
-//! the directories mean and where they are kept is not known here. [`Native`] starts its own program again, to become
-//! containers, so `main` of every program that links this crate calls [`init_entry`] first.
+//! the directories mean and where they are kept is not known here. [`Native`] isolates the command by itself, [`Oci`] has an OCI runtime
+//! do it; both start their own program again, to become containers, so `main` of every program that links this crate calls
+//! [`init_entry`] first.
 //!
 //! Invariants:
 //! - nothing is ever mounted in the mount namespace of the host; all mounts die with the container;
@@ -18,6 +19,7 @@
 mod cancel;
 mod cgroup;
 mod container;
+mod engine;
 mod error;
 mod executor;
 mod helper;
@@ -25,6 +27,7 @@ mod meter;
 mod mounts;
 mod native;
 mod network;
+mod oci;
 mod outcome;
 mod overlay;
 mod proxy;
@@ -37,11 +40,13 @@ pub use cancel::CancelFlag;
 pub use container::{
     Access, Container, Limits, Mount, MountKind, Network, OverlayAccess, Resource, Secret, Ulimit, User,
 };
+pub use engine::sweep;
 pub use error::{Blame, Error};
 pub use executor::{Executor, Output};
 pub use helper::init_entry;
 pub use meter::Meter;
-pub use native::{Native, sweep};
+pub use native::Native;
 pub use network::{NetworkNamespace, NetworkPool, hosts_file, resolv_conf, resolv_conf_path};
+pub use oci::Oci;
 pub use outcome::{Exit, Outcome, Stream, Usage};
 pub use sys::{close_others_on_exec, release_memory};

@@ -60,10 +60,14 @@ impl Root {
 
     /// Attaches to `target`, which is made if it does not exist.
     pub(crate) fn attach(&self, mount: &OwnedFd, target: &str) -> Result<(), Failure> {
+        attach_at(mount, &self.place_for(mount, target)?, target)
+    }
+
+    /// Opens `target`, which is made if it does not exist, as what fits `mount`.
+    pub(crate) fn place_for(&self, mount: &OwnedFd, target: &str) -> Result<OwnedFd, Failure> {
         let failed = |e: Errno| Failure::new(Blame::User, format!("mount at `{target}`"), e);
         let kind = TargetKind::of(mount).map_err(failed)?;
-        let place = self.target(target, kind).map_err(failed)?;
-        attach_to(mount, &place).map_err(failed)
+        self.target(target, kind).map_err(failed)
     }
 
     /// Attaches to a directory of ours that must not be redirected by the image, such as `/proc`.
@@ -73,7 +77,7 @@ impl Root {
     }
 
     /// Opens a directory without following links, and makes it if it is missing.
-    fn own_directory(&self, path: &str) -> Result<OwnedFd, Failure> {
+    pub(crate) fn own_directory(&self, path: &str) -> Result<OwnedFd, Failure> {
         let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY;
         let strict = CONFINED | ResolveFlags::NO_SYMLINKS;
         let open = || openat2(&self.fd, path, flags, Mode::empty(), strict);
@@ -113,6 +117,11 @@ impl Root {
         }
         Ok(parent)
     }
+}
+
+/// Attaches to a place that was opened as `target`.
+pub(crate) fn attach_at(mount: &OwnedFd, place: &OwnedFd, target: &str) -> Result<(), Failure> {
+    attach_to(mount, place).map_err(|e| Failure::new(Blame::User, format!("mount at `{target}`"), e))
 }
 
 /// Attaches to a place that was opened before.

@@ -44,28 +44,43 @@ fn compile() -> io::Result<Vec<u8>> {
     Ok(program)
 }
 
+/// What is done with some calls; with a condition it concerns argument 0.
+pub(crate) struct Rule {
+    pub(crate) names: Vec<&'static str>,
+    pub(crate) action: Action,
+    pub(crate) condition: Option<Condition>,
+}
+
+/// All rules; what they do not mention fails with `EPERM`.
+pub(crate) fn rules() -> Vec<Rule> {
+    let allow = |names: Vec<&'static str>| Rule { names, action: Action::Allow, condition: None };
+    let allow_if = |name, condition| Rule { condition: Some(condition), ..allow(vec![name]) };
+    let missing = u16::try_from(libc::ENOSYS).expect("an errno fits");
+    let mut rules = vec![allow([profile::ALLOWED, profile::ALLOWED_HERE].concat())];
+    rules.push(allow_if("socket", Condition::LessThan(profile::FAMILIES_BELOW)));
+    rules.extend(profile::FAMILIES.iter().map(|family| allow_if("socket", Condition::Equal(*family))));
+    rules.extend(
+        profile::PERSONALITIES.iter().map(|persona| allow_if("personality", Condition::Equal(*persona))),
+    );
+    rules.push(allow_if("clone", Condition::Clear(profile::NAMESPACE_FLAGS)));
+    // Its flags lie behind a pointer, so that it is hidden: everybody falls back on clone.
+    rules.push(Rule { action: Action::Fail(missing), ..allow(vec!["clone3"]) });
+    rules
+}
+
 /// The rules for one architecture, and the number of the newest call that libseccomp knows.
 fn compile_for(architecture: u32) -> io::Result<(Builder, i32)> {
     let denied = u16::try_from(libc::EPERM).expect("an errno fits");
-    let missing = u16::try_from(libc::ENOSYS).expect("an errno fits");
     let mut builder = Builder::new(denied, architecture)?;
     let mut newest = 0;
-    for name in profile::ALLOWED.iter().chain(profile::ALLOWED_HERE) {
-        newest = newest.max(builder.add(name, Action::Allow, None)?.unwrap_or(0));
+    for rule in rules() {
+        for name in rule.names {
+            newest = newest.max(builder.add(name, rule.action, rule.condition)?.unwrap_or(0));
+        }
     }
     for name in profile::KNOWN_BUT_DENIED {
         newest = newest.max(number(name)?.unwrap_or(0));
     }
-    builder.add("socket", Action::Allow, Some(Condition::LessThan(profile::FAMILIES_BELOW)))?;
-    for family in profile::FAMILIES {
-        builder.add("socket", Action::Allow, Some(Condition::Equal(*family)))?;
-    }
-    for persona in profile::PERSONALITIES {
-        builder.add("personality", Action::Allow, Some(Condition::Equal(*persona)))?;
-    }
-    builder.add("clone", Action::Allow, Some(Condition::Clear(profile::NAMESPACE_FLAGS)))?;
-    // Its flags lie behind a pointer, so that it is hidden: everybody falls back on clone.
-    builder.add("clone3", Action::Fail(missing), None)?;
     Ok((builder, newest))
 }
 

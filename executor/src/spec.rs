@@ -36,6 +36,21 @@ pub(crate) struct Settings {
     pub(crate) masked: Vec<String>,
     /// Files to which the zygote writes `0`, so that all containers are in these groups.
     pub(crate) entrances: Vec<PathBuf>,
+    pub(crate) isolation: Isolation,
+}
+
+/// Who makes the container that a command runs in.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) enum Isolation {
+    /// The init itself.
+    Native,
+    /// A program that knows the runtime specification of the Open Container Initiative, told by the init.
+    Oci {
+        /// Its path.
+        runtime: PathBuf,
+        /// Where the hierarchies of v1 are that it may see.
+        hierarchies: Vec<PathBuf>,
+    },
 }
 
 /// What is known of a container before anybody needs it.
@@ -44,6 +59,8 @@ pub(crate) struct CellSpec {
     /// Files to which the container's first process writes `0`.
     pub(crate) entrances: Vec<PathBuf>,
     pub(crate) view: View,
+    /// Where its groups are in each hierarchy.
+    pub(crate) groups: String,
 }
 
 /// What came of a [`CellSpec`].
@@ -79,6 +96,8 @@ pub(crate) struct Spec {
     pub(crate) resolv_conf: String,
     /// Open files to which the container's first process writes `0`, besides those of its [`CellSpec`].
     pub(crate) entrances: Vec<Fd>,
+    /// Open files, and what the init writes to each once a runtime has made the container.
+    pub(crate) late: Vec<(Fd, String)>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -117,12 +136,20 @@ pub(crate) enum MountKindSpec {
 pub(crate) enum Report {
     /// The set-up failed; nothing was started.
     SetupFailed(Failure),
+    /// The runtime failed; nothing was started.
+    RuntimeFailed { runtime: String, problem: String },
     /// The set-up is done; from here on the command may have had effects.
     Started,
     /// The program could not be executed.
     ExecFailed { program: String, errno: i32 },
     /// The command ended with this wait status; the last report.
     CommandEnded { status: i32 },
+}
+
+impl From<Failure> for Report {
+    fn from(failure: Failure) -> Self {
+        Self::SetupFailed(failure)
+    }
 }
 
 /// A failed step of the set-up.

@@ -161,6 +161,12 @@ pub(crate) fn block_signals() {
     change_signal_mask(libc::SIG_SETMASK, true);
 }
 
+/// Has the kernel reap all children of this process, now and later.
+pub(crate) fn forget_children() {
+    // SAFETY: no handler is installed, and no old one asked for.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+}
+
 fn change_signal_mask(how: i32, all: bool) {
     // SAFETY: the set is initialised by sigfillset or sigemptyset before it is used, and no old set is asked for.
     unsafe {

@@ -15,6 +15,7 @@ use crate::daemon::READY;
 use crate::daemon::endpoint::{Endpoint, Lock};
 use crate::failure::{Failure, chain};
 use crate::interrupt::Interrupts;
+use crate::isolation::Isolation;
 use crate::{parts, paths, progress};
 
 const DEFAULT_IDLE_EXIT: Duration = Duration::from_secs(1800);
@@ -57,7 +58,8 @@ async fn run(config: &Config) -> Result<(), Failure> {
         .map_err(|error| Failure::environment(format!("cannot listen for signals: {error}")))?;
     // Opening a database and sweeping up what was left take about equally long.
     let store = tokio::task::spawn_blocking(parts::open_store);
-    let executor = tokio::task::spawn_blocking(parts::open_executor);
+    let isolation = Isolation::chosen(config)?;
+    let executor = tokio::task::spawn_blocking(move || parts::open_executor(&isolation));
     let credentials = credentials()?;
     let store = store.await.map_err(|panic| Failure::internal(panic.to_string()))??;
     let executor = executor.await.map_err(|panic| Failure::internal(panic.to_string()))??;

@@ -4,34 +4,29 @@
 //! on a workbench, a file system in memory that takes the place of the host's; what does is attached when it is known, and
 //! the last act is to make the container's root the only one.
 
-mod hidden;
+pub(super) mod hidden;
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags, makedev, mkdirat, mknodat, symlinkat};
+use rustix::fs::{FileType, Mode, makedev, mkdirat, mknodat, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{
     MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
 };
 
+use super::sources::{self, NODEV, NOEXEC, NOSUID, STAGE};
 use super::{Request, internal};
+use crate::Container;
 use crate::cgroup::{Devices, View};
-use crate::mounts::{Root, attach_to, copy_of, copy_of_host, filesystem, forbid_devices, make_read_only};
-use crate::spec::{Failure, MountKindSpec, MountSpec, Settings};
-use crate::{Access, Blame, Container};
+use crate::mounts::{Root, attach_to, copy_of_host, filesystem, forbid_devices};
+use crate::spec::{Failure, Settings};
 
-const NOSUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
-const NOEXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
-const NODEV: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV;
 /// Where shared memory is.
 const SHM: &str = "/dev/shm";
-/// Where the workbench has the container's root, and what is looked into for a moment.
+/// Where the workbench has the container's root.
 const ROOT: &str = "/root";
-const STAGE: &str = "/stage";
 /// Covers files; not `/dev/null`, as that moves.
 const NULL: &str = "/null";
 
@@ -79,25 +74,17 @@ pub(super) fn finish(settings: &Settings, view: View, request: &Request) -> Resu
     }
     resize_shared_memory(request)?;
     root.move_strictly("/dev", "/dev")?;
-    for (path, content, target) in
-        [("/hosts", &spec.hosts, "/etc/hosts"), ("/resolv.conf", &spec.resolv_conf, "/etc/resolv.conf")]
-    {
-        root.attach(&generated_file(path, content)?, target)?;
+    let bench = Path::new("/");
+    for (target, file) in sources::generated(bench, spec)? {
+        root.attach(&file, target)?;
     }
     for mount in &spec.mounts {
-        let detached = detached(mount, request)?;
+        let detached = sources::detached(bench, mount, request)?;
         forbid(&detached)?;
         root.attach(&detached, &mount.target)?;
     }
     hidden::hide_in_sys(&root, Path::new(NULL), &settings.masked)?;
     enter(&root)
-}
-
-fn generated_file(path: &str, content: &str) -> Result<OwnedFd, Failure> {
-    fs::write(path, content)
-        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o644)))
-        .and_then(|()| Ok(copy_of_host(Path::new(path))?))
-        .map_err(|e| Failure::environment("provide a generated file", e))
 }
 
 /// Puts `/dev` together.
@@ -166,73 +153,16 @@ fn fill_dev(dev: &OwnedFd, devices: Devices) -> Result<(), Errno> {
         }
     }
     for (name, target) in DEV_LINKS {
+        // As runtimes do: not every kernel has it.
+        if name == "core" && !Path::new(target).exists() {
+            continue;
+        }
         symlinkat(target, dev, name)?;
     }
     for name in ["pts", "shm", "mqueue"] {
         mkdirat(dev, name, Mode::from_raw_mode(0o755))?;
     }
     Ok(())
-}
-
-/// What a mount of the step shows.
-fn detached(mount: &MountSpec, request: &Request) -> Result<OwnedFd, Failure> {
-    match &mount.kind {
-        MountKindSpec::Whole { mount } => {
-            let fd = request.fd(*mount)?.try_clone_to_owned();
-            fd.map_err(|e| internal("keep a mount", e))
-        }
-        MountKindSpec::Part { mount, subpath, access } => part(request, *mount, subpath, *access),
-        MountKindSpec::Tmpfs { size, mode } => {
-            let (mode, size) = (format!("{:o}", mode & 0o7777), size.map(|bytes| bytes.to_string()));
-            let mut options = vec![("mode", mode.as_str())];
-            options.extend(size.as_deref().map(|size| ("size", size)));
-            filesystem("tmpfs", &options, NOSUID)
-        }
-        MountKindSpec::SecretFile { frame, mode, uid, gid } => {
-            let content = request.frames.get(*frame).map_or(&[][..], Vec::as_slice);
-            secret(content, *mode, *uid, *gid)
-        }
-    }
-}
-
-/// A path of a detached mount, which is attached for a moment, as older kernels do not look into detached ones.
-fn part(request: &Request, mount: usize, subpath: &str, access: Access) -> Result<OwnedFd, Failure> {
-    let failed =
-        |e: Errno| Failure::new(Blame::User, format!("find `{subpath}` in the source of a mount"), e);
-    let internal = |e: Errno| internal("use the stage", e);
-    let mount = request.fd(mount)?;
-    let stage = Root::open(Path::new(STAGE)).map_err(internal)?;
-    attach_to(mount, stage.fd()).map_err(failed)?;
-    let find = || {
-        let top = Root::open(Path::new(STAGE))?;
-        copy_of(top.resolve(if subpath.is_empty() { "/" } else { subpath }, OFlags::PATH)?)
-    };
-    let tree = find();
-    unmount(STAGE, UnmountFlags::DETACH).map_err(internal)?;
-    let tree = tree.map_err(failed)?;
-    if access == Access::ReadOnly {
-        make_read_only(&tree).map_err(|e| Failure::environment("make a mount read-only", e))?;
-    }
-    Ok(tree)
-}
-
-/// A file on a file system of its own that is never swapped out, which a tmpfs could be.
-fn secret(content: &[u8], mode: u32, uid: u32, gid: u32) -> Result<OwnedFd, Failure> {
-    let failed = |e: std::io::Error| Failure::environment("provide a secret", e);
-    let memory = filesystem("ramfs", &[("mode", "700")], NOSUID | NOEXEC | NODEV)?;
-    let place = Root::open(Path::new(STAGE)).map_err(|e| failed(e.into()))?;
-    attach_to(&memory, place.fd()).map_err(|e| failed(e.into()))?;
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(&memory, "secret", flags, Mode::from_raw_mode(0o600))
-        .map_err(|e| failed(e.into()))?;
-    let mut file = File::from(file);
-    file.write_all(content).map_err(failed)?;
-    std::os::unix::fs::fchown(&file, Some(uid), Some(gid)).map_err(failed)?;
-    file.set_permissions(std::fs::Permissions::from_mode(mode & 0o7777)).map_err(failed)?;
-    let copy = copy_of(&file).map_err(|e| failed(e.into()))?;
-    make_read_only(&copy).map_err(failed)?;
-    unmount(STAGE, UnmountFlags::DETACH).map_err(|e| failed(e.into()))?;
-    Ok(copy)
 }
 
 /// Makes `root` the root of this process and lets go of the old one.

@@ -11,7 +11,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::{Request, internal, report};
 use crate::spec::{Failure, Report, Spec};
-use crate::{Blame, Resource, Ulimit, sys};
+use crate::{Blame, Resource, Ulimit, User, sys};
 
 /// Becomes the command.
 pub(super) fn run(request: &Request, filter: &[u8], control: &UnixStream) -> ! {
@@ -44,11 +44,15 @@ fn prepare(spec: &Spec, filter: &[u8]) -> Result<(Strings, Strings), Failure> {
         rustix::fs::fchown(stream, Some(Uid::from_raw(spec.user.uid)), None)
             .map_err(|e| internal("hand over the output streams", e))?;
     }
-    rustix::process::chdir(&spec.cwd)
-        .map_err(|e| Failure::new(Blame::User, format!("enter working directory `{}`", spec.cwd), e))?;
+    enter_working_directory(&spec.cwd)?;
     sys::seccomp::load(filter).map_err(|e| Failure::environment("load the seccomp filter", e))?;
-    become_user(spec)?;
+    become_user(&spec.user)?;
     Ok((argv, env))
+}
+
+pub(super) fn enter_working_directory(path: &str) -> Result<(), Failure> {
+    rustix::process::chdir(path)
+        .map_err(|e| Failure::new(Blame::User, format!("enter working directory `{path}`"), e))
 }
 
 /// Docker's default capabilities.
@@ -69,10 +73,15 @@ const CAPABILITIES: [CapabilitySet; 14] = [
     CapabilitySet::AUDIT_WRITE,
 ];
 
+/// What bounds every process of a container.
+pub(super) fn capabilities() -> CapabilitySet {
+    CAPABILITIES.into_iter().collect()
+}
+
 /// Takes the user's identity. Root keeps the default capabilities, another user none; for both they bound what a setuid program can get.
-fn become_user(spec: &Spec) -> Result<(), Failure> {
+pub(super) fn become_user(user: &User) -> Result<(), Failure> {
     let failed = |action: &'static str| move |e: rustix::io::Errno| Failure::environment(action, e);
-    let kept: CapabilitySet = CAPABILITIES.into_iter().collect();
+    let kept = capabilities();
     for number in 0..u64::BITS {
         let capability = CapabilitySet::from_bits_retain(1 << number);
         if kept.contains(capability) {
@@ -84,7 +93,6 @@ fn become_user(spec: &Spec) -> Result<(), Failure> {
             other => other.map_err(failed("limit capabilities"))?,
         }
     }
-    let user = &spec.user;
     let groups: Vec<Gid> = user.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
     rustix::thread::set_thread_groups(&groups).map_err(failed("set supplementary groups"))?;
     let gid = Gid::from_raw(user.gid);
@@ -101,10 +109,16 @@ fn become_user(spec: &Spec) -> Result<(), Failure> {
 const SOFT_FILES: u64 = 1024;
 const HARD_FILES: u64 = 524_288;
 
-fn limit(ulimits: &[Ulimit]) -> Result<(), Failure> {
+/// The limit on open files that a process has unless asked otherwise.
+pub(super) fn open_files() -> Result<Ulimit, Failure> {
     let (_, most) = sys::limit(libc::RLIMIT_NOFILE).map_err(|e| internal("read a limit", e))?;
     let hard = most.min(HARD_FILES);
-    sys::set_limit(libc::RLIMIT_NOFILE, hard.min(SOFT_FILES), hard)
+    Ok(Ulimit { resource: Resource::Nofile, soft: hard.min(SOFT_FILES), hard })
+}
+
+pub(super) fn limit(ulimits: &[Ulimit]) -> Result<(), Failure> {
+    let files = open_files()?;
+    sys::set_limit(libc::RLIMIT_NOFILE, files.soft, files.hard)
         .map_err(|e| internal("limit open files", e))?;
     for ulimit in ulimits {
         let action = || format!("limit {:?} to {}:{}", ulimit.resource, ulimit.soft, ulimit.hard);
@@ -136,6 +150,19 @@ fn number(resource: Resource) -> u32 {
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Where programs are looked for.
+pub(super) fn search_path(env: &[(String, String)]) -> &str {
+    env.iter().rev().find(|(name, _)| name == "PATH").map_or(DEFAULT_PATH, |(_, path)| path)
+}
+
+/// The directories of `path`, and what a program would be called in each.
+pub(super) fn candidates<'a>(path: &'a str, program: &'a str) -> impl Iterator<Item = (&'a str, String)> {
+    path.split(':').map(move |directory| {
+        let directory = if directory.is_empty() { "." } else { directory };
+        (directory, format!("{directory}/{program}"))
+    })
+}
+
 /// Executes the command; returns the reason why that failed.
 fn execute(spec: &Spec, argv: &[CString], env: &[CString]) -> i32 {
     let program = &spec.argv[0];
@@ -143,11 +170,9 @@ fn execute(spec: &Spec, argv: &[CString], env: &[CString]) -> i32 {
     if program.contains('/') {
         return errno(sys::execve(&argv[0], argv, env));
     }
-    let path = spec.env.iter().rev().find(|(name, _)| name == "PATH").map_or(DEFAULT_PATH, |(_, path)| path);
     let mut reason = libc::ENOENT;
-    for directory in path.split(':') {
-        let directory = if directory.is_empty() { "." } else { directory };
-        let Ok(candidate) = CString::new(format!("{directory}/{program}")) else { continue };
+    for (_, candidate) in candidates(search_path(&spec.env), program) {
+        let Ok(candidate) = CString::new(candidate) else { continue };
         match errno(sys::execve(&candidate, argv, env)) {
             libc::ENOENT | libc::ENOTDIR => {}
             // As a shell does: there may be a better one further on.

@@ -4,6 +4,7 @@
 
 mod configuration;
 mod disk;
+mod executors;
 mod lifecycle;
 mod manual;
 mod privileges;

@@ -6,7 +6,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
-use super::{NODEV, NOEXEC, NOSUID};
+use crate::helper::sources::{NODEV, NOEXEC, NOSUID};
 use crate::mounts::{Root, TargetKind, attach_to, copy_of, copy_of_host, filesystem, make_read_only};
 use crate::spec::Failure;
 
@@ -26,7 +26,13 @@ const MASKED_IN_PROC: [&str; 10] = [
 
 const MASKED_IN_SYS: [&str; 2] = ["/sys/devices/virtual/powercap", "/sys/firmware"];
 
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+pub(in crate::helper) const READ_ONLY: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// All paths that are hidden, those of `more` included.
+pub(in crate::helper) fn masked(more: &[String]) -> impl Iterator<Item = &str> {
+    MASKED_IN_PROC.into_iter().chain(MASKED_IN_SYS).chain(more.iter().map(String::as_str))
+}
 
 /// Hides what is below `/proc`, files below `null`.
 pub(super) fn hide_in_proc(root: &Root, null: &Path) -> Result<(), Failure> {

@@ -62,7 +62,7 @@ fn meter() {
             });
             cancel.cancel();
         });
-        run(&world.executor, &container, &cancel).unwrap().outcome.usage.wall
+        run(&*world.executor, &container, &cancel).unwrap().outcome.usage.wall
     });
     let read = Duration::from_micros(meter.cpu_micros().expect("the last reading stays"));
     assert!(read > Duration::from_millis(30) && read < 2 * wall, "{read:?} {wall:?}");

@@ -9,6 +9,7 @@ use std::path::Path;
 use super::Sockets;
 use super::running::Running;
 use super::zygote::Cell;
+use crate::cgroup::Rest;
 use crate::container::{MountKind, OverlayAccess};
 use crate::mounts::{copy_of_host, make_read_only};
 use crate::network::isolated;
@@ -45,6 +46,7 @@ impl<'a> Prepared<'a> {
             hosts: container.hosts.clone(),
             resolv_conf: container.resolv_conf.clone(),
             entrances: Vec::new(),
+            late: Vec::new(),
         };
         let mut prepared = Self { spec, secrets: Vec::new(), fds: vec![root] };
         prepared.spec.network = match &container.network {
@@ -94,13 +96,24 @@ impl<'a> Prepared<'a> {
         })
     }
 
-    /// Has the container enter a further control group.
-    pub(super) fn enter(&mut self, entrance: &Path) -> Result<(), Error> {
-        let action = || format!("open control group `{}`", entrance.display());
-        let file = OpenOptions::new().write(true).open(entrance);
-        let fd = self.keep(file.map_err(|e| Error::environment(action(), e))?.into());
-        self.spec.entrances.push(fd);
+    /// Has the container do what is left to do for its limits.
+    pub(super) fn keep_to(&mut self, rest: Rest) -> Result<(), Error> {
+        for entrance in rest.entrances {
+            let fd = self.open(&entrance)?;
+            self.spec.entrances.push(fd);
+        }
+        for (file, value) in rest.late {
+            let fd = self.open(&file)?;
+            self.spec.late.push((fd, value));
+        }
         Ok(())
+    }
+
+    /// Opens a file of a control group for the container to write to.
+    fn open(&mut self, path: &Path) -> Result<Fd, Error> {
+        let action = || format!("open control group `{}`", path.display());
+        let file = OpenOptions::new().write(true).open(path);
+        Ok(self.keep(file.map_err(|e| Error::environment(action(), e))?.into()))
     }
 
     /// Hands everything to `cell`; the mounts are then the container's alone.

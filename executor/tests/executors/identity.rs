@@ -25,10 +25,12 @@ pub(crate) const TESTS: &[Test] = &[
 fn the_environment_is_exactly_what_was_given() {
     let world = World::new();
     let mut container = world.shell("env | sort");
+    // runc adds a home to an environment that has none; a worker sees to it that there is one.
+    container.env.push(("HOME".to_owned(), "/root".to_owned()));
     container.env.push(("GREETING".to_owned(), "hello\nworld = ü".to_owned()));
     container.argv = vec!["env".to_owned()];
     let output = world.run(&container).unwrap().ok();
-    assert_eq!(output, "PATH=/usr/sbin:/usr/bin:/sbin:/bin\nGREETING=hello\nworld = ü\n");
+    assert_eq!(output, "PATH=/usr/sbin:/usr/bin:/sbin:/bin\nHOME=/root\nGREETING=hello\nworld = ü\n");
 }
 
 fn user_groups_and_directory_are_taken() {

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use crate::cgroup::Group;
-use crate::spec::{self, CellSpec, Forked, Settings};
+use crate::spec::{self, CellSpec, Forked, Isolation, Settings};
 use crate::{Blame, Error, helper, seccomp, sys};
 
 /// A live zygote. It dies with the thread that started it; dropping it ends it.
@@ -57,8 +57,12 @@ impl Zygote {
             .map_err(failed)?;
         // From here on dropping it ends the child. The filter may still be compiled while the program starts.
         let zygote = Self { child, socket };
-        let filter = seccomp::filter();
-        let filter = filter.map_err(|e| Error::setup("compile the seccomp filter", Blame::Internal, e))?;
+        let filter = match settings.isolation {
+            Isolation::Native => seccomp::filter()
+                .map_err(|e| Error::setup("compile the seccomp filter", Blame::Internal, e))?,
+            // A runtime gets the rules in writing.
+            Isolation::Oci { .. } => &[],
+        };
         let settings = serde_json::to_vec(settings).map_err(|e| failed(e.into()))?;
         spec::send(&zygote.socket, &[&settings, filter], &[]).map_err(failed)?;
         Ok(zygote)
@@ -67,7 +71,8 @@ impl Zygote {
     /// Makes a cell in `group`.
     pub(super) fn fork(&self, group: Group) -> Result<Cell, Error> {
         let failed = |e: io::Error| Error::environment("make the first process of a container", e);
-        let cell = CellSpec { entrances: group.entrances(), view: group.view() };
+        let cell =
+            CellSpec { entrances: group.entrances(), view: group.view(), groups: group.path().to_owned() };
         let cell = serde_json::to_vec(&cell).map_err(|e| failed(e.into()))?;
         let (control, control_inside) = UnixStream::pair().map_err(failed)?;
         let (stdout, stdout_inside) = pipe().map_err(failed)?;

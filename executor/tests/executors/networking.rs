@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::sync::mpsc;
 
-use farm_executor::{CancelFlag, Executor, Exit, Network, NetworkPool, Stream, hosts_file};
+use farm_executor::{CancelFlag, Exit, Network, NetworkPool, Stream, hosts_file};
 
 use crate::Test;
 use crate::support::{World, bridge_of, eventually, exists};
@@ -92,7 +92,7 @@ fn sandboxes_cannot_reach_each_other() {
             };
             world.executor.run(&server, &mut output, &cancel).unwrap()
         });
-        is_ready.recv().unwrap();
+        is_ready.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
         let ran = world.run(&client).unwrap();
         cancel.cancel();
         assert_eq!(server.join().unwrap().exit, Exit::Cancelled);

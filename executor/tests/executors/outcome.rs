@@ -92,18 +92,19 @@ fn cancelling_kills_at_once() {
     let container = world.shell("trap '' TERM INT; setsid sleep 1000 & echo started; sleep 1000");
     let other = cancel.clone();
     let mut seen = Vec::new();
-    let outcome = farm_executor::Executor::run(
-        &world.executor,
-        &container,
-        &mut |_, bytes| {
-            seen.extend_from_slice(bytes);
-            if seen.ends_with(b"started\n") {
-                other.cancel();
-            }
-        },
-        &cancel,
-    )
-    .unwrap();
+    let outcome = world
+        .executor
+        .run(
+            &container,
+            &mut |_, bytes| {
+                seen.extend_from_slice(bytes);
+                if seen.ends_with(b"started\n") {
+                    other.cancel();
+                }
+            },
+            &cancel,
+        )
+        .unwrap();
     assert_eq!(outcome.exit, Exit::Cancelled);
     assert!(outcome.usage.wall < Duration::from_secs(5), "{outcome:?}");
 }
@@ -112,7 +113,7 @@ fn a_cancelled_flag_starts_nothing() {
     let world = World::new();
     let cancel = CancelFlag::new().unwrap();
     cancel.cancel();
-    let ran = run(&world.executor, &world.shell("echo hi > /here"), &cancel).unwrap();
+    let ran = run(&*world.executor, &world.shell("echo hi > /here"), &cancel).unwrap();
     assert_eq!(ran.outcome.exit, Exit::Cancelled);
     assert!(!ran.upper.join("here").exists());
 }

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use farm_executor::{
-    CancelFlag, Container, Error, Executor, Exit, Limits, Meter, Native, Network, Outcome, Stream, User,
+    CancelFlag, Container, Error, Executor, Exit, Limits, Meter, Native, Network, Oci, Outcome, Stream, User,
 };
 use tempfile::TempDir;
 
@@ -17,12 +17,57 @@ use tempfile::TempDir;
 pub(crate) fn require_root() {
     assert!(rustix::process::geteuid().is_root(), "these tests make containers: run them as root");
     assert!(Path::new("/bin/busybox").exists(), "install the Debian package busybox-static");
+    assert!(runtime().is_file(), "install the Debian package runc");
+}
+
+/// The executor that a test is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    Native,
+    Oci,
+}
+
+/// Tests run one after the other, so there is one answer.
+static CHOSEN: Mutex<Kind> = Mutex::new(Kind::Native);
+
+impl Kind {
+    pub(crate) const ALL: [Self; 2] = [Self::Native, Self::Oci];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Oci => "oci",
+        }
+    }
+
+    /// Has the tests that follow use it.
+    pub(crate) fn choose(self) {
+        *CHOSEN.lock().unwrap() = self;
+    }
+
+    pub(crate) fn chosen() -> Self {
+        *CHOSEN.lock().unwrap()
+    }
+}
+
+/// runc, wherever Debian has it.
+pub(crate) fn runtime() -> PathBuf {
+    let places = ["/usr/sbin/runc", "/usr/bin/runc"].map(PathBuf::from);
+    places.iter().find(|path| path.is_file()).unwrap_or(&places[0]).clone()
+}
+
+/// The chosen executor.
+pub(crate) fn executor(run_dir: &Path) -> Result<Box<dyn Executor>, Error> {
+    Ok(match Kind::chosen() {
+        Kind::Native => Box::new(Native::new(run_dir)?),
+        Kind::Oci => Box::new(Oci::new(run_dir, &runtime())?),
+    })
 }
 
 /// An executor, an image and room for upper directories.
 pub(crate) struct World {
     pub(crate) dir: TempDir,
-    pub(crate) executor: Native,
+    pub(crate) executor: Box<dyn Executor>,
     next: AtomicUsize,
 }
 
@@ -48,7 +93,7 @@ impl World {
     pub(crate) fn new() -> Self {
         let dir = directory();
         image(&dir.path().join("image"));
-        let executor = Native::new(&dir.path().join("run")).unwrap();
+        let executor = executor(&dir.path().join("run")).unwrap();
         watch(&dir.path().join("run"));
         Self { dir, executor, next: AtomicUsize::new(0) }
     }
@@ -71,7 +116,7 @@ impl World {
     }
 
     pub(crate) fn run(&self, container: &Container) -> Result<Ran, Error> {
-        run(&self.executor, container, &CancelFlag::new().unwrap())
+        run(&*self.executor, container, &CancelFlag::new().unwrap())
     }
 
     /// The output of a script, which must succeed.
@@ -80,7 +125,7 @@ impl World {
     }
 }
 
-pub(crate) fn run(executor: &Native, container: &Container, cancel: &CancelFlag) -> Result<Ran, Error> {
+pub(crate) fn run(executor: &dyn Executor, container: &Container, cancel: &CancelFlag) -> Result<Ran, Error> {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let outcome = executor.run(
         container,
@@ -212,7 +257,7 @@ pub(crate) fn runc(image: &Path, uid: u32, script: &str) -> String {
     fs::write(bundle.path().join("config.json"), runc_spec(image, uid, script).to_string()).unwrap();
     let id = format!("farm-test-{}", std::process::id());
     let root = bundle.path().join("state");
-    let mut command = std::process::Command::new("runc");
+    let mut command = std::process::Command::new(runtime());
     command.arg("--root").arg(&root).args(["run", "--bundle"]).arg(bundle.path()).arg(id);
     let output = command.stdin(std::process::Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{output:?}");

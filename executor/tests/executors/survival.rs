@@ -4,11 +4,12 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
-use farm_executor::{CancelFlag, Error, Executor, Native, Network, NetworkPool, Stream, sweep};
+use farm_executor::{CancelFlag, Error, Network, NetworkPool, Stream, sweep};
 
 use crate::Test;
 use crate::support::{
-    Holdings, World, bridge_of, container, directory, eventually, exists, image, processes_running, watch,
+    Holdings, Kind, World, bridge_of, container, directory, eventually, executor, exists, image,
+    processes_running, watch,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -21,6 +22,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 const WORKER: &str = "FARM_TEST_WORKER";
+const KIND: &str = "FARM_TEST_EXECUTOR";
 /// A command that no other program of the machine runs.
 const SLEEPER: &str = "sleep 86397";
 
@@ -31,7 +33,9 @@ fn sleepers() -> usize {
 /// The worker of these tests: runs one endless step in the directory given, and says when it has started.
 pub(crate) fn worker_entry() -> Option<ExitCode> {
     let base = PathBuf::from(std::env::var_os(WORKER)?);
-    let executor = Native::new(&base.join("run")).expect("the run directory is free");
+    let kind = std::env::var_os(KIND)?;
+    Kind::ALL.into_iter().find(|known| kind == known.name())?.choose();
+    let executor = executor(&base.join("run")).expect("the run directory is free");
     let pool = NetworkPool::new(1);
     let mut step =
         container(&base, "endless", &format!("(setsid {SLEEPER} &); {SLEEPER} & echo started; wait"));
@@ -53,6 +57,7 @@ pub(crate) fn worker_entry() -> Option<ExitCode> {
 fn start_worker(base: &Path) -> (Child, String) {
     let mut worker = Command::new(std::env::current_exe().unwrap())
         .env(WORKER, base)
+        .env(KIND, Kind::chosen().name())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -79,12 +84,12 @@ fn killed_worker() {
     eventually(&format!("{bridge} is gone"), || !exists(&bridge));
     assert_eq!(std::fs::read_dir(dir.path().join("run/containers")).unwrap().count(), 0);
     // Its successor can use the directory and the container's name.
-    let executor = Native::new(&dir.path().join("run")).unwrap();
+    let executor = executor(&dir.path().join("run")).unwrap();
     for name in ["endless-upper", "endless-work"] {
         std::fs::remove_dir_all(dir.path().join(name)).unwrap();
     }
     let next = container(dir.path(), "endless", "echo next");
-    assert_eq!(crate::support::run(&executor, &next, &CancelFlag::new().unwrap()).unwrap().ok(), "next\n");
+    assert_eq!(crate::support::run(&*executor, &next, &CancelFlag::new().unwrap()).unwrap().ok(), "next\n");
 }
 
 fn kill(pid: u32) {
@@ -163,7 +168,7 @@ fn killed_while_it_waits() {
 
 fn a_run_directory_has_one_owner() {
     let world = World::new();
-    let error = Native::new(&world.dir.path().join("run")).unwrap_err();
+    let Err(error) = executor(&world.dir.path().join("run")) else { panic!("it has two owners") };
     assert!(matches!(error, Error::Busy { .. }) && error.hint().is_some(), "{error}");
 }
 

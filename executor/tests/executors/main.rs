@@ -1,4 +1,5 @@
-//! The native executor against the kernel, as root, with Debian's static busybox as the image.
+//! Both executors against the kernel, as root, with Debian's static busybox as the image and runc as the OCI runtime: every test runs on each,
+//! under the names `native::…` and `oci::…`.
 //!
 //! Its own `main`, because the helper must be entered before any thread starts, and because some tests look at the whole machine for
 //! leaks and so must not run beside others.
@@ -15,11 +16,14 @@ mod limits;
 mod mounts;
 mod networking;
 mod outcome;
+mod runtime;
 mod support;
 mod survival;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+
+use support::Kind;
 
 /// A name that is a sentence, and what makes it true.
 type Test = (&'static str, fn());
@@ -36,6 +40,7 @@ fn main() -> ExitCode {
     let arguments = &arguments[1..];
     let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let groups = [
+        runtime::TESTS,
         outcome::TESTS,
         identity::TESTS,
         isolation::TESTS,
@@ -44,25 +49,26 @@ fn main() -> ExitCode {
         networking::TESTS,
         survival::TESTS,
     ];
-    let chosen: Vec<Test> = groups
-        .into_iter()
-        .flatten()
-        .copied()
-        .filter(|(name, _)| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())))
-        .collect();
+    let mut chosen: Vec<(Kind, String, fn())> = Vec::new();
+    for kind in Kind::ALL {
+        let all = groups.into_iter().flatten();
+        chosen.extend(all.map(|(name, test)| (kind, format!("{}::{name}", kind.name()), *test)));
+    }
+    chosen.retain(|(_, name, _)| filters.is_empty() || filters.iter().any(|filter| name.contains(*filter)));
     if arguments.iter().any(|argument| argument == "--list") {
-        for (name, _) in &chosen {
+        for (_, name, _) in &chosen {
             println!("{name}: test");
         }
         return ExitCode::SUCCESS;
     }
     support::require_root();
     let mut failed = Vec::new();
-    for (name, test) in &chosen {
+    for (kind, name, test) in &chosen {
+        kind.choose();
         let passed = catch_unwind(AssertUnwindSafe(test)).is_ok();
         println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
         if !passed {
-            failed.push(*name);
+            failed.push(name);
         }
     }
     println!("\ntest result: {} passed; {} failed", chosen.len() - failed.len(), failed.len());

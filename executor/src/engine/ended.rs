@@ -22,7 +22,10 @@ impl Ended {
         for report in self.reports {
             match report {
                 Report::SetupFailed(failure) if self.killed.is_none() => return Err(failure.into()),
-                Report::SetupFailed(_) => {}
+                Report::RuntimeFailed { runtime, problem } if self.killed.is_none() => {
+                    return Err(Error::Runtime { runtime, problem });
+                }
+                Report::SetupFailed(_) | Report::RuntimeFailed { .. } => {}
                 Report::Started => has_started = true,
                 Report::ExecFailed { program, errno } => exit = Some(explain(&program, errno, output)),
                 Report::CommandEnded { status } => {

@@ -106,7 +106,10 @@ impl Farm {
         let given = self.configuration_text();
         let file = self.scratch("farm.toml");
         // Top-level keys have to come before the first table.
-        fs::write(&file, format!("{text}\n{given}")).expect("a file in a temporary directory");
+        let first_table =
+            given.lines().take_while(|line| !line.starts_with('[')).map(|line| line.len() + 1).sum();
+        let (keys, tables) = given.split_at(given.len().min(first_table));
+        fs::write(&file, format!("{keys}\n{text}\n{tables}")).expect("a file in a temporary directory");
         self.configuration = Some(file);
         self
     }

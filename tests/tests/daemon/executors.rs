@@ -25,7 +25,13 @@ RUN --mount=type=secret,id=s,mode=0440,uid=5 --mount=type=bind,target=/ctx,sourc
     stat -c '%a %u' /run/secrets/s > /seen; wc -c < /run/secrets/s >> /seen; ls /ctx >> /seen
 RUN --mount=type=cache,target=/cache cat /cache/file > /from-cache
 RUN --network=none cat /proc/net/dev | wc -l > /interfaces; ls /dev > /devices; ls -d /proc/[0-9]* | wc -l > /processes
-RUN python3 -c 'import os; os.setxattr("/srv/context/file", "user.note", b"x")' 2>/dev/null || setcap cap_net_raw+ep /usr/local/bin/tool || true
+RUN perl <<'EOF'
+  require "syscall.ph";
+  my ($file, $note, $value) = ("/srv/context/file", "user.note", "x");
+  syscall(&SYS_setxattr, $file, $note, $value, length $value, 0) == 0 or die "no attribute: $!";
+  my ($tool, $name, $capability) = ("/usr/local/bin/tool", "security.capability", pack("V5", 0x02000001, 1 << 13, 0, 0, 0));
+  syscall(&SYS_setxattr, $tool, $name, $capability, length $capability, 0) == 0 or die "no capability: $!";
+EOF
 RUN grep -E '^(Cap|NoNew|Seccomp:|SigIgn|Groups)' /proc/self/status > /status; ulimit -n >> /status; umask >> /status; env | sort > /environment
 USER 1000:1001
 WORKDIR /home/somebody

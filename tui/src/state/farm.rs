@@ -148,6 +148,10 @@ impl Farm {
     pub fn apply(&mut self, recorded: &FarmRecorded) {
         let time = recorded.time;
         self.time = self.time.max(time);
+        if !matches!(recorded.event, FarmEvent::Past(_)) {
+            // Silence shows as well.
+            self.ticks.reach(self.time);
+        }
         match &recorded.event {
             FarmEvent::Began { farm, version } => self.begin(farm, version),
             FarmEvent::CaughtUp => self.link = Link::Live,

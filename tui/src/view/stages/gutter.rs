@@ -43,13 +43,15 @@ impl Gutter {
                 uses.entry(*need).or_default().push(at);
             }
         }
-        let mut taken = [0; MOST];
+        let mut taken: [Option<usize>; MOST] = [None; MOST];
         for (stage, start) in &ends {
             let below = uses.get(stage).into_iter().flatten().copied().filter(|at| at > start);
             let below: Vec<usize> = below.collect();
             let Some(end) = below.last().copied() else { continue };
-            let Some(lane) = taken.iter().position(|until| until <= start) else { continue };
-            taken[lane] = end;
+            // Two lines in one row would look like one.
+            let is_free = |until: &Option<usize>| until.is_none_or(|until| until < *start);
+            let Some(lane) = taken.iter().position(is_free) else { continue };
+            taken[lane] = Some(end);
             gutter.width = gutter.width.max(lane + 1);
             gutter.line(lane, *start, end, &below);
         }
@@ -103,4 +105,50 @@ fn sign(cell: u8, glyphs: &Glyphs) -> char {
     ];
     let found = signs.iter().find(|(known, ..)| *known == cell);
     found.map_or(' ', |(_, sign, ascii)| if glyphs.set == GlyphSet::Ascii { *ascii } else { *sign })
+}
+
+#[cfg(test)]
+mod tests {
+    use farm_model::event::PlannedStep;
+    use farm_model::{BuildEvent, Recorded, StepId};
+
+    use super::*;
+
+    /// The lines of a build with one step a stage, which needs these stages.
+    fn drawn(needs: &[&[u32]]) -> Vec<String> {
+        let id = |stage| StepId { stage: StageId(stage), index: 0 };
+        let step = |(stage, needs): (u32, &&[u32])| PlannedStep {
+            id: id(stage),
+            stage: format!("s{stage}"),
+            name: "RUN x".into(),
+            lines: None,
+            needs: needs.iter().copied().map(StageId).collect(),
+        };
+        let mut build = Build::default();
+        let steps = (0..).zip(needs).map(step).collect();
+        build.apply(&Recorded { at: 0, event: BuildEvent::Planned { steps } });
+        let keys: Vec<Key> = build.stages().keys().copied().map(Key::Stage).collect();
+        let gutter = Gutter::of(&build, &keys);
+        (0..keys.len()).map(|at| gutter.signs(at, GlyphSet::Braille.glyphs())).collect()
+    }
+
+    #[test]
+    fn lines_lead_from_stages_to_what_needs_them() {
+        assert_eq!(drawn(&[&[], &[]]), ["", ""]);
+        assert_eq!(drawn(&[&[], &[0], &[0]]), ["╭─", "├─", "╰─"]);
+        assert_eq!(drawn(&[&[], &[0], &[1]]), ["╭──", "╰┬─", " ╰─"]);
+        assert_eq!(drawn(&[&[], &[], &[0], &[1]]), ["╭──", "│╭─", "╰┼─", " ╰─"]);
+        assert_eq!(drawn(&[&[], &[], &[0, 1]]), ["╭──", "│╭─", "╰┴─"]);
+    }
+
+    #[test]
+    fn more_lines_than_there_is_room_for_are_left_out() {
+        let all: Vec<u32> = (0..20).collect();
+        let mut needs: Vec<&[u32]> = vec![&[]; 20];
+        needs.push(&all);
+        let rows = drawn(&needs);
+        assert!(rows.iter().all(|row| row.chars().count() == MOST + 1), "{rows:?}");
+        // A plan that needs itself or what comes later draws nothing.
+        assert_eq!(drawn(&[&[0, 1], &[7]]), ["", ""]);
+    }
 }

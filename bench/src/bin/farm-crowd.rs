@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use farm_benchmarks::Error;
-use farm_benchmarks::crowd::measure::{Extent, Report, measure};
+use farm_benchmarks::crowd::measure::{Extent, Report, measure, picture};
 use farm_benchmarks::crowd::{Crowd, Size};
 use farm_model::event::recording;
 
@@ -27,6 +27,28 @@ enum Command {
         /// How long the recording is.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
+        #[command(flatten)]
+        size: Options,
+    },
+    /// Writes a picture of a view of the console after some seconds.
+    Picture {
+        /// The file.
+        file: PathBuf,
+        /// Which view: overview, workers, cache, images, actions, stages or log.
+        #[arg(long, default_value = "overview")]
+        view: String,
+        /// Which theme: dark, light, colour-blind, 16 or mono.
+        #[arg(long, default_value = "dark")]
+        theme: String,
+        /// How much of the farm's time has passed.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+        /// Columns of the screen.
+        #[arg(long, default_value_t = 120)]
+        columns: u16,
+        /// Rows of the screen.
+        #[arg(long, default_value_t = 36)]
+        rows: u16,
         #[command(flatten)]
         size: Options,
     },
@@ -71,6 +93,11 @@ impl Options {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Record { file, seconds, size } => record(&file, seconds, size.size()),
+        Command::Picture { file, view, theme, seconds, columns, rows, size } => {
+            let picture = picture(size.size(), (&view, &theme), Extent { seconds, columns, rows });
+            let failed = |source| Error::File { action: "write", path: file.clone(), source };
+            std::fs::write(&file, picture).map_err(failed)
+        }
         Command::Draw { seconds, columns, rows, size } => {
             print(&measure(size.size(), Extent { seconds, columns, rows }))
         }

@@ -9,6 +9,8 @@ use farm_model::event::FarmRecorded;
 use farm_model::event::recording::{self, Next};
 use farm_tui::Painter;
 use farm_tui::app::{App, Options, View};
+use farm_tui::export::{self, Paper};
+use farm_tui::view::theme::ThemeName;
 use ratatui::layout::Rect;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -90,6 +92,24 @@ pub fn measure(size: Size, extent: Extent) -> Report {
     bench.finish();
     views.push(bench.run("idle", Busy::No));
     Report { first_frame, caught_up, views, memory: most_memory() }
+}
+
+/// A picture of a view, in a theme, after some seconds; of the overview and in the dark theme where there is no such.
+pub fn picture(size: Size, (view, theme): (&str, &str), extent: Extent) -> String {
+    let mut crowd = Crowd::new(size);
+    let mut app = App::new(Options { theme: ThemeName::named(theme), ..Options::default() });
+    for event in crowd.beginning() {
+        app.event(&event);
+    }
+    for _ in 0..extent.seconds.saturating_mul(size.rate) {
+        app.event(&crowd.next_event());
+    }
+    let now = crowd.now();
+    app.open(View::named(view).unwrap_or_default(), crowd.a_build(), now);
+    let _effects = app.tick(now);
+    let frame = app.draw(Rect::new(0, 0, extent.columns, extent.rows), now);
+    let light = Paper { front: (0x1f, 0x23, 0x28), back: (0xff, 0xff, 0xff), ..Paper::default() };
+    export::svg(&frame, &if theme == ThemeName::Light.name() { light } else { Paper::default() })
 }
 
 /// Whether builds run.

@@ -258,3 +258,40 @@ fn action(action: &Action) -> Value {
     };
     json!({ "at": action.time, "by": action.by, "what": what, "on": on, "refused": action.refused })
 }
+
+#[cfg(test)]
+mod tests {
+    use farm_model::BuildEvent;
+
+    use super::*;
+    use crate::view::testing::{World, step};
+
+    fn keys(value: &Value) -> Vec<&str> {
+        value.as_object().map(|object| object.keys().map(String::as_str).collect()).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_page_about_the_console_names_every_key() {
+        let mut world = World::new();
+        let worker = world.worker("w", 2);
+        world.load(&worker, 50);
+        world.plan(&[("build", 2)]);
+        world.built(1, BuildEvent::Started { step: step(0, 0), worker: Some(worker) });
+        world.built(5, BuildEvent::Completed { stages: Vec::new(), image_bytes: 9, discarded_bytes: 1 });
+        let farm = json(&world.farm, world.now);
+        let wanted = ["farm", "totals", "builds", "workers", "cache", "store", "images", "actions"];
+        assert_eq!(keys(&farm), wanted);
+        let page = include_str!("../../../docs/console.md");
+        let parts =
+            ["/farm", "/builds/0", "/builds/0/counts", "/builds/0/steps/0", "/workers/0", "/workers/0/load"];
+        for part in parts.into_iter().chain(["/images/0", "/images/0/sizes/0"]) {
+            let named = keys(farm.pointer(part).unwrap());
+            assert!(!named.is_empty(), "{part}");
+            for key in named {
+                assert!(page.contains(&format!("`{key}`")), "`{key}` of {part} is not documented");
+            }
+        }
+        assert_eq!(farm["builds"][0]["steps"][0]["state"], "running");
+        assert_eq!(farm["totals"]["slots_used"], 1);
+    }
+}

@@ -248,7 +248,9 @@ impl App {
 
     /// What time alone changes; call it after each frame.
     pub fn tick(&mut self, now: i64) -> Vec<Effect> {
-        if self.notice.as_ref().is_some_and(|notice| notice.until <= now) {
+        // A recording may have been played from an earlier point on.
+        let shown = now..=now.saturating_add(NOTICE);
+        if self.notice.as_ref().is_some_and(|notice| notice.until <= now || !shown.contains(&notice.until)) {
             self.notice = None;
             self.want(Need::Now);
         }

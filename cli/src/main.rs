@@ -22,6 +22,7 @@ mod paths;
 mod progress;
 mod pull;
 mod push;
+mod report;
 mod run;
 mod save;
 mod show;
@@ -68,6 +69,8 @@ enum Command {
     Builds(builds::Arguments),
     /// Say why a step ran instead of being cached
     Why(why::Arguments),
+    /// Write a build as a page of HTML, or as a trace
+    Report(report::Arguments),
     /// Run a command in an image and throw away what it writes
     Run(run::Arguments),
     /// List the images that have a name
@@ -142,6 +145,7 @@ fn perform(command: Command) -> Result<ExitCode, Failure> {
         Command::Build(arguments) => build::run(*arguments),
         Command::Builds(arguments) => builds::run(arguments),
         Command::Why(arguments) => why::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Images(arguments) => images::list::run(&arguments),
         Command::Diff(arguments) => images::diff::run(&arguments),
         Command::History(arguments) => images::history::run(&arguments),

@@ -4,6 +4,7 @@ mod fold;
 mod reason;
 
 pub(crate) use fold::{Fold, Tense};
+pub(crate) use reason::sentence;
 
 use farm_client::Client;
 use farm_proto::client::{Reply, Request};
@@ -62,7 +63,7 @@ async fn find(client: &Client, what: Option<&str>) -> Result<(farm_model::BuildI
 }
 
 /// The build that made an image of that name, or that has that id.
-async fn build_of(client: &Client, name: &str) -> Result<Option<farm_model::BuildId>, Failure> {
+pub(crate) async fn build_of(client: &Client, name: &str) -> Result<Option<farm_model::BuildId>, Failure> {
     let request = Request::Inspect { image: name.to_owned() };
     if let Reply::Image(image) = client.request(request).await.map_err(|error| Failure::connection(&error))? {
         return match image.summary.build {

@@ -1,5 +1,6 @@
 //! What a terminal shows of builds: `state` is a fold over events and knows no terminal, `view` are pure functions of
-//! borrowed state, size and time, `inline` puts frames below the text that scrolls by, and `export` takes them elsewhere.
+//! borrowed state, size and time, `inline` puts frames below the text that scrolls by, and `export` takes them elsewhere;
+//! `report` tells of a build after the fact.
 //!
 //! Nothing here opens a terminal, reads a clock or the environment; bytes come out, and whoever called writes them.
 
@@ -7,6 +8,7 @@ pub mod app;
 pub mod export;
 pub mod inline;
 pub mod paint;
+pub mod report;
 pub mod state;
 pub mod view;
 

@@ -4,7 +4,7 @@ use farm_model::StepId;
 use farm_model::event::{Change, MissReason};
 
 /// What to say of a reason; `step_name` gives the words for another step of the same build.
-pub(super) fn sentence(reason: &MissReason, step_name: impl Fn(StepId) -> String) -> String {
+pub(crate) fn sentence(reason: &MissReason, step_name: impl Fn(StepId) -> String) -> String {
     match reason {
         MissReason::New => "no step like it was done here before".to_owned(),
         MissReason::Disabled => "the cache was not to be used".to_owned(),

@@ -33,6 +33,7 @@ struct Layer {
     digest: farm_model::LayerDigest,
     made: String,
     base: bool,
+    /// What the image shows of it: later layers may have hidden a part.
     bytes: u64,
 }
 
@@ -117,11 +118,14 @@ impl Candidate {
             let digest = layer.layer().digest;
             trees.push(store.tree(&digest)?.ok_or_else(|| Error::LayerLost(vec![digest]))?);
         }
+        // An image of which this cannot be told has layers of their own size.
+        let waste = farm_tree::waste(store, &trees, 0).map(|waste| waste.layers).unwrap_or_default();
+        let mut hidden = waste.iter().map(farm_tree::waste::LayerWaste::wasted);
         let layer = |((layer, made), tree): ((&ImageLayer, String), &Tree)| Layer {
             digest: layer.layer().digest,
             made,
             base: matches!(layer, ImageLayer::Base { .. }),
-            bytes: tree.root.record.bytes,
+            bytes: tree.root.record.bytes.saturating_sub(hidden.next().unwrap_or(0)),
         };
         let layers = layers.iter().zip(made).zip(&trees).map(layer).collect();
         Ok(Self { layers, trees, merged })

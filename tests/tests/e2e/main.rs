@@ -4,8 +4,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+mod budgets;
 mod builds;
 mod caching;
+mod contents;
 mod contexts;
 mod damage;
 mod diagnostics;
@@ -21,6 +23,7 @@ mod outputs;
 mod progress;
 mod reasons;
 mod registries;
+mod reports;
 mod running;
 mod secrets;
 mod sharing;

@@ -47,14 +47,12 @@ pub(super) fn too_large(store: &Store, image: &Candidate, limit: u64) -> Result<
     );
     let mut layers: Vec<(usize, &Layer)> = image.layers.iter().enumerate().collect();
     layers.sort_by_key(|(_, layer)| std::cmp::Reverse(layer.bytes));
-    message.push_str("\n      SIZE  LAYER\n");
+    message.push_str("\n      SIZE  LAYER, by what the image shows of it\n");
     for (number, layer) in layers.iter().take(LAYERS).filter(|(_, layer)| layer.bytes > 0) {
         let _infallible = writeln!(message, "{:>10}  {}", size(layer.bytes), title(layer));
-        if let Some(tree) = image.trees.get(*number) {
-            for Heavy { path, extent } in farm_tree::heaviest(store, tree, PATHS)? {
-                let _infallible =
-                    writeln!(message, "{:>16}  {}", size(extent.bytes), shown(&path, extent.directory));
-            }
+        for Heavy { path, extent } in heavy(store, image, *number)? {
+            let _infallible =
+                writeln!(message, "{:>16}  {}", size(extent.bytes), shown(&path, extent.directory));
         }
     }
     if layers.len() > LAYERS {
@@ -158,6 +156,21 @@ fn paths(
         }
     }
     Ok(paths)
+}
+
+/// The paths that weigh most in a layer, without files that later layers hide.
+fn heavy(store: &Store, image: &Candidate, number: usize) -> Result<Vec<Heavy>, Error> {
+    let Some(tree) = image.trees.get(number) else { return Ok(Vec::new()) };
+    let mut heavy = Vec::new();
+    for found in farm_tree::heaviest(store, tree, PATHS * 3)? {
+        let top = layer_of(store, &image.trees, &found.path)?;
+        let seen = resolve::lookup(store, &image.merged, &found.path).is_ok_and(|there| there.node.is_some());
+        if seen && (found.extent.directory || top == Some(number)) {
+            heavy.push(found);
+        }
+    }
+    heavy.truncate(PATHS);
+    Ok(heavy)
 }
 
 /// What could be done, the most telling first.

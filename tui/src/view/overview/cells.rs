@@ -62,6 +62,12 @@ pub(super) fn progress(build: &Build) -> usize {
     (counts.over() * 1000).checked_div(counts.steps).unwrap_or(0)
 }
 
+/// What goes on before its first step and after its last one.
+pub(super) fn activity(build: &Build) -> Option<&str> {
+    let counts = build.counts();
+    build.activity().filter(|_| !build.is_over() && counts.over() == counts.steps)
+}
+
 /// Where its steps run.
 pub(super) fn place(build: &Build) -> String {
     if build.is_over() || build.counts().running == 0 {
@@ -138,9 +144,9 @@ pub(super) fn cell(row: &Row<'_>, column: usize) -> Line<'static> {
             text(left.map_or_else(String::new, span), theme.text)
         }
         9 => text(build.image_bytes().map_or_else(String::new, size), over),
-        _ => match build.activity() {
-            Some(activity) if !build.is_over() && counts.running == 0 => text(activity.to_owned(), theme.dim),
-            Some(_) | None => text(place(build), theme.text),
+        _ => match activity(build) {
+            Some(activity) => text(activity.to_owned(), theme.dim),
+            None => text(place(build), theme.text),
         },
     }
 }

@@ -138,7 +138,7 @@ fn result(build: &Build, most: usize, context: &Context<'_>) -> Lines {
     for warning in build.warnings() {
         say(Line::styled(format!("{} {}", context.glyphs.warning, first_line(warning)), theme.warn));
     }
-    if let Some(activity) = build.activity().filter(|_| !build.is_over()) {
+    if let Some(activity) = super::cells::activity(build) {
         say(Line::styled(activity.to_owned(), theme.dim));
     }
     lines.truncate(most);

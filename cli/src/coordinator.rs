@@ -57,6 +57,7 @@ async fn serve(arguments: &Arguments) -> Result<(), Failure> {
     tokio::select! {
         () = coordinator.serve(endpoint) => {}
         () = interrupts.requested() => {}
+        () = parts::rest(&coordinator, None) => {}
     }
     coordinator.shutdown().await;
     drop(coordinator);

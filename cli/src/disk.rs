@@ -1,13 +1,13 @@
 //! `farm du` and `farm prune`.
 
 use farm_proto::client::{Reply, Request};
-use farm_proto::image::{PruneRequest, UsageKind, UsageRow};
+use farm_proto::image::{NodeUsage, PruneRequest, UsageKind, UsageRow};
 use serde_json::json;
 
 use crate::builds::ask;
 use crate::connection::{self, Options};
 use crate::failure::Failure;
-use crate::progress::size;
+use crate::progress::{complain, size};
 use crate::show;
 
 const DU_NOTES: &str = "\
@@ -24,7 +24,7 @@ Filters:
   type=KIND       only this kind, as `farm du` names them; several are added up
   until=DURATION  only what was not used for so long, such as 90s, 30m, 24h or 7d
 
-On a farm this is about the coordinator's store; what workers keep is theirs.
+On a farm this is about the stores of the coordinator and of every worker that is connected.
 Without `--all` only that goes which no record reaches, and what can be made again.
 
 Examples:
@@ -73,18 +73,49 @@ pub(crate) struct PruneArguments {
 
 /// Shows what takes how much.
 pub(crate) fn usage(arguments: &UsageArguments) -> Result<(), Failure> {
-    let rows = crate::block_on(request(&arguments.connection, Request::DiskUsage))?;
+    let nodes = crate::block_on(request(&arguments.connection, Request::DiskUsage))?;
     if arguments.json {
-        let line = |row: &UsageRow| json!({"kind": name(row.kind), "count": row.count, "bytes": row.bytes, "reclaimable": row.reclaimable});
-        return show::text(&show::lines(rows.iter().map(line)));
+        let line = |(node, row): (&NodeUsage, &UsageRow)| json!({"node": node.worker, "kind": name(row.kind), "count": row.count, "bytes": row.bytes, "reclaimable": row.reclaimable});
+        return show::text(&show::lines(each(&nodes).map(line)));
     }
-    let heading = ["KIND", "COUNT", "SIZE", "RECLAIMABLE"].map(str::to_owned).to_vec();
-    let row = |row: &UsageRow| {
-        vec![name(row.kind).to_owned(), row.count.to_string(), size(row.bytes), size(row.reclaimable)]
+    let heading = ["NODE", "KIND", "COUNT", "SIZE", "RECLAIMABLE"];
+    let cells = |(node, row): (&NodeUsage, &UsageRow)| {
+        let (kind, count) = (name(row.kind).to_owned(), row.count.to_string());
+        vec![node_name(node), kind, count, size(row.bytes), size(row.reclaimable)]
     };
-    let total: u64 = rows.iter().map(|row| row.bytes).sum();
-    let table = show::table(std::iter::once(heading).chain(rows.iter().map(row)).collect());
-    show::text(&format!("{table}total {}\n", size(total)))
+    show::text(&format!(
+        "{}{}",
+        table(&nodes, &heading, each(&nodes).map(cells)),
+        totals(&nodes, "total", "")
+    ))
+}
+
+/// Every row with its machine.
+fn each(nodes: &[NodeUsage]) -> impl Iterator<Item = (&NodeUsage, &UsageRow)> {
+    nodes.iter().flat_map(|node| node.rows.iter().map(move |row| (node, row)))
+}
+
+fn node_name(node: &NodeUsage) -> String {
+    node.worker.clone().unwrap_or_else(|| "coordinator".to_owned())
+}
+
+/// A table whose first column names the machine, which is left out where there is one only.
+fn table(nodes: &[NodeUsage], heading: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let heading = heading.iter().map(|text| (*text).to_owned()).collect();
+    let skipped = usize::from(nodes.len() == 1);
+    let rows = std::iter::once(heading).chain(rows);
+    show::table(rows.map(|row: Vec<String>| row.into_iter().skip(skipped).collect()).collect())
+}
+
+/// The sum of each machine where there are several, and of all.
+fn totals(nodes: &[NodeUsage], before: &str, after: &str) -> String {
+    let sum = |rows: &[UsageRow]| size(rows.iter().map(|row| row.bytes).sum());
+    let of = |node: &NodeUsage| format!("{}: {}\n", node_name(node), sum(&node.rows));
+    let several: String = if nodes.len() > 1 { nodes.iter().map(of).collect() } else { String::new() };
+    let all: Vec<UsageRow> = each(nodes).map(|(_, row)| row.clone()).collect();
+    let sum = sum(&all);
+    let words = [before, &sum, after].into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>();
+    format!("{several}{}\n", words.join(" "))
 }
 
 /// Removes what nobody needs.
@@ -111,22 +142,27 @@ pub(crate) fn prune(arguments: &PruneArguments) -> Result<(), Failure> {
             _ => return Err(invalid("unknown filter")),
         }
     }
-    let rows = crate::block_on(request(&arguments.connection, Request::Prune(prune)))?;
-    let heading = ["KIND", "COUNT", "FREED"].map(str::to_owned).to_vec();
-    let gone = rows.iter().filter(|row| row.count > 0);
-    let row = |row: &UsageRow| vec![name(row.kind).to_owned(), row.count.to_string(), size(row.bytes)];
-    let total: u64 = rows.iter().map(|row| row.bytes).sum();
+    let nodes = crate::block_on(request(&arguments.connection, Request::Prune(prune)))?;
+    let heading = ["NODE", "KIND", "COUNT", "FREED"];
+    let gone = each(&nodes).filter(|(_, row)| row.count > 0);
+    let cells = |(node, row): (&NodeUsage, &UsageRow)| {
+        vec![node_name(node), name(row.kind).to_owned(), row.count.to_string(), size(row.bytes)]
+    };
     let verb = if arguments.dry_run { "would be freed" } else { "freed" };
-    let table = show::table(std::iter::once(heading).chain(gone.map(row)).collect());
-    show::text(&format!("{table}{} {verb}\n", size(total)))
+    show::text(&format!("{}{}", table(&nodes, &heading, gone.map(cells)), totals(&nodes, "", verb)))
 }
 
-async fn request(options: &Options, request: Request) -> Result<Vec<UsageRow>, Failure> {
+async fn request(options: &Options, request: Request) -> Result<Vec<NodeUsage>, Failure> {
     let client = connection::connect(options).await?;
-    let Reply::Usage(rows) = ask(&client, request).await? else {
+    let Reply::Usage(nodes) = ask(&client, request).await? else {
         return Err(Failure::unexpected());
     };
-    Ok(rows)
+    for node in &nodes {
+        if let Some(reason) = &node.failure {
+            complain(&format!("warning: worker `{}` cannot be asked: {reason}", node_name(node)));
+        }
+    }
+    Ok(nodes)
 }
 
 const KINDS: [(&str, UsageKind); 6] = [

@@ -25,6 +25,10 @@ const RETRY: Duration = Duration::from_millis(20);
 const DEFAULT_RESOLVE_TTL: Duration = Duration::from_secs(300);
 /// Messages that may wait between a coordinator and the worker in its own process.
 const MESSAGES: usize = 1024;
+/// How often it is looked whether anything was asked of a coordinator.
+const GLANCE: Duration = Duration::from_secs(1);
+/// For how long nothing is asked before the memory that builds have left is given back.
+const REST: Duration = Duration::from_secs(2);
 /// Network namespaces that are made before they are asked for.
 const MOST_NETWORKS_AHEAD: usize = 4;
 /// Steps that may run for each slot when they wait off the processor.
@@ -104,6 +108,24 @@ pub(crate) fn join(coordinator: &Coordinator, worker: Worker, id: WorkerId) -> J
     tasks.spawn(worker.serve_local(received, reports));
     coordinator.attach_local(id, commands, reported);
     tasks
+}
+
+/// Gives memory back whenever nothing is asked of the coordinator for a while; returns once that took as long as `limit`.
+pub(crate) async fn rest(coordinator: &Coordinator, limit: Option<Duration>) {
+    let mut rests = false;
+    loop {
+        let idle = coordinator.idle_for();
+        if idle.zip(limit).is_some_and(|(idle, limit)| idle >= limit) {
+            return;
+        }
+        let rested = idle.is_some_and(|idle| idle >= REST);
+        if rested && !rests {
+            // It has nothing to tell, and a process that cannot give memory back keeps it.
+            let _done = tokio::task::spawn_blocking(farm_executor::release_memory).await;
+        }
+        rests = rested;
+        tokio::time::sleep(GLANCE).await;
+    }
 }
 
 /// Steps often wait off the processor, for a network or a disk.

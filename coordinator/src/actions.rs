@@ -172,7 +172,8 @@ pub(crate) fn deed(request: &Request) -> Option<Deed> {
 pub(crate) fn done(deed: Deed, reply: &Result<Reply, Error>) -> Deed {
     match (deed, reply) {
         (Deed::Pruned { .. }, Ok(Reply::Usage(rows))) => {
-            let bytes = rows.iter().fold(0_u64, |sum, row| sum.saturating_add(row.bytes));
+            let rows = rows.iter().flat_map(|node| &node.rows);
+            let bytes = rows.fold(0_u64, |sum, row| sum.saturating_add(row.bytes));
             Deed::Pruned { bytes }
         }
         (deed, _) => deed,

@@ -1,20 +1,24 @@
-//! `farm du` and `farm prune`: the store's own accounts, with what images, running builds and steps need.
+//! `farm du` and `farm prune`: the accounts of every store of the farm, with what images, running builds and steps need.
+//!
+//! The coordinator's store comes first; the worker in its process shares it. Workers on machines of their own are asked at
+//! the same time; one that cannot answer is told of and holds up nobody else.
 
 mod sample;
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use farm_model::OciDigest;
+use farm_exchange::accounts;
+use farm_model::{LayerDigest, OciDigest, WorkerId};
 use farm_oci::{ImageLayer, Resolved};
 use farm_proto::client::Reply;
-use farm_proto::image::{PruneRequest, UsageKind, UsageRow};
-use farm_store::{Class, InUse, Pins, Prune, Usage};
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
+use farm_proto::image::{NodeUsage, PruneRequest};
+use farm_proto::worker::{Accounts, Errand};
+use farm_store::Pins;
+use farm_transport::Connection;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::build::{Farm, blocking};
 use crate::transfer::sources;
@@ -22,31 +26,75 @@ use crate::{Error, images};
 
 pub(crate) use sample::{Samples, sample_while_watched};
 
+/// How long a worker may take for its accounts.
+const COUNTING: Duration = Duration::from_secs(60);
+/// How long a worker may take to prune.
+const PRUNING: Duration = Duration::from_secs(3600);
+
 /// What takes how much.
 pub(crate) async fn usage(farm: &Arc<Farm>) -> Result<Reply, Error> {
-    let farm = Arc::clone(farm);
-    blocking(move || Ok(Reply::Usage(rows(&farm.store.usage(&pins(&farm)?)?)))).await
+    let own = Arc::clone(farm);
+    let (rows, pins) = blocking(move || {
+        let pins = pins(&own)?;
+        Ok((accounts::rows(&own.store.usage(&pins)?), pins))
+    })
+    .await?;
+    let errand = Errand::Usage { pinned: listed(&pins) };
+    everywhere(farm, rows, errand, COUNTING).await
 }
 
-/// Removes what nobody needs. Work that is under way keeps what it looked at; the store sees to that.
+/// Removes what nobody needs.
 pub(crate) async fn prune(farm: &Arc<Farm>, request: PruneRequest) -> Result<Reply, Error> {
-    let farm = Arc::clone(farm);
-    blocking(move || {
-        let prune = Prune {
-            classes: request.kinds.iter().map(|kind| class(*kind)).collect(),
-            unused_for: request.unused_for.map(Duration::from_secs),
-            keep_bytes: request.keep_bytes,
-            all: request.all,
-            dry_run: request.dry_run,
-        };
-        let folders = Folders::default();
-        let gone = farm.store.prune(&prune, &pins(&farm)?, &|what| folders.is_in_use(what))?;
-        if !prune.dry_run {
-            sources::forget_old(&farm.store, &base_blobs(&farm)?)?;
+    let (own, asked) = (Arc::clone(farm), request.clone());
+    let (rows, pins) = blocking(move || {
+        let pins = pins(&own)?;
+        let gone = accounts::prune(&own.store, &asked, &pins)?;
+        if !asked.dry_run {
+            sources::forget_old(&own.store, &base_blobs(&own)?)?;
         }
-        Ok(Reply::Usage(rows(&gone)))
+        Ok((gone, pins))
     })
-    .await
+    .await?;
+    everywhere(farm, rows, Errand::Prune { request, pinned: listed(&pins) }, PRUNING).await
+}
+
+fn listed(pins: &Pins) -> Vec<LayerDigest> {
+    pins.layers.iter().copied().collect()
+}
+
+/// The coordinator's own rows, and the answers of the workers to `errand`, by name.
+async fn everywhere(
+    farm: &Farm,
+    rows: Vec<farm_proto::image::UsageRow>,
+    errand: Errand,
+    patience: Duration,
+) -> Result<Reply, Error> {
+    let mut asking = JoinSet::new();
+    for (worker, connection) in farm.dispatch.workers().connections() {
+        let errand = errand.clone();
+        asking.spawn(async move { ask(worker, &connection, &errand, patience).await });
+    }
+    let mut answers = asking.join_all().await;
+    answers.sort_by(|one, other| one.worker.cmp(&other.worker));
+    let mut nodes = vec![NodeUsage { worker: None, rows, failure: None }];
+    nodes.append(&mut answers);
+    Ok(Reply::Usage(nodes))
+}
+
+async fn ask(worker: WorkerId, connection: &Connection, errand: &Errand, patience: Duration) -> NodeUsage {
+    let asking = async {
+        let mut stream = connection.open().await?;
+        stream.send(errand).await?;
+        stream.receive::<Accounts>().await
+    };
+    let (rows, failure) = match timeout(patience, asking).await {
+        Ok(Ok(Some(Accounts::Rows(rows)))) => (rows, None),
+        Ok(Ok(Some(Accounts::Failed(reason)))) => (Vec::new(), Some(reason)),
+        Ok(Ok(None)) => (Vec::new(), Some("it gave no answer".to_owned())),
+        Ok(Err(error)) => (Vec::new(), Some(farm_model::causes(&error))),
+        Err(_) => (Vec::new(), Some(format!("it did not answer within {} s", patience.as_secs()))),
+    };
+    NodeUsage { worker: Some(worker.0), rows, failure }
 }
 
 /// Layers and merged trees of images with a name.
@@ -76,98 +124,4 @@ fn base_blobs(farm: &Farm) -> Result<BTreeSet<OciDigest>, Error> {
         }));
     }
     Ok(blobs)
-}
-
-/// Folders of cache mounts that are about to be removed, locked until everything is: every step that uses a mount holds a
-/// shared lock on its folder, and one that wants to waits meanwhile. Of mounts that may stay the lock is only tried.
-#[derive(Debug, Default)]
-struct Folders {
-    locked: RefCell<BTreeMap<PathBuf, OwnedFd>>,
-}
-
-impl Folders {
-    fn is_in_use(&self, what: InUse<'_>) -> bool {
-        match what {
-            InUse::Layer(_) => false,
-            InUse::CacheMount(instance) => instance.parent().is_none_or(|folder| lock(folder).is_none()),
-            InUse::Removal(instance) => instance.parent().is_none_or(|folder| !self.keep_locked(folder)),
-        }
-    }
-
-    fn keep_locked(&self, folder: &Path) -> bool {
-        let mut locked = self.locked.borrow_mut();
-        if locked.contains_key(folder) {
-            return true;
-        }
-        let Some(free) = lock(folder) else { return false };
-        locked.insert(folder.to_owned(), free);
-        true
-    }
-}
-
-/// Locks a folder that no step uses, as long as the handle is open.
-fn lock(folder: &Path) -> Option<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let opened = rustix::fs::openat(CWD, folder, flags, Mode::empty()).ok()?;
-    rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(opened)
-}
-
-fn rows(usage: &Usage) -> Vec<UsageRow> {
-    let row = |class: Class| {
-        let amount = usage.of(class);
-        UsageRow {
-            kind: kind(class),
-            count: amount.count,
-            bytes: amount.bytes,
-            reclaimable: amount.reclaimable,
-        }
-    };
-    Class::ALL.into_iter().map(row).collect()
-}
-
-fn class(kind: UsageKind) -> Class {
-    match kind {
-        UsageKind::Images => Class::Images,
-        UsageKind::Cache => Class::Cache,
-        UsageKind::CacheMounts => Class::CacheMounts,
-        UsageKind::Packed => Class::Packed,
-        UsageKind::BaseBlobs => Class::BaseBlobs,
-        UsageKind::Metadata => Class::Metadata,
-    }
-}
-
-fn kind(class: Class) -> UsageKind {
-    match class {
-        Class::Images => UsageKind::Images,
-        Class::Cache => UsageKind::Cache,
-        Class::CacheMounts => UsageKind::CacheMounts,
-        Class::Packed => UsageKind::Packed,
-        Class::BaseBlobs => UsageKind::BaseBlobs,
-        Class::Metadata => UsageKind::Metadata,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mount_that_may_stay_is_free_for_steps_while_others_are_removed() {
-        let root = tempfile::tempdir().unwrap();
-        let (stays, goes) = (root.path().join("stays"), root.path().join("goes"));
-        for folder in [&stays, &goes] {
-            std::fs::create_dir(folder).unwrap();
-        }
-        let folders = Folders::default();
-        let used = lock(&stays);
-        assert!(folders.is_in_use(InUse::CacheMount(&stays.join("0"))));
-        drop(used);
-        for folder in [&stays, &goes] {
-            assert!(!folders.is_in_use(InUse::CacheMount(&folder.join("0"))));
-        }
-        for instance in ["0", "1"] {
-            assert!(!folders.is_in_use(InUse::Removal(&goes.join(instance))));
-        }
-        assert!(lock(&stays).is_some() && lock(&goes).is_none());
-    }
 }

@@ -241,6 +241,14 @@ impl Workers {
         sources.into_iter().map(|(_, connection)| Source::Worker(connection.clone())).collect()
     }
 
+    /// Workers on machines of their own.
+    pub(crate) fn connections(&self) -> Vec<(WorkerId, Connection)> {
+        let present = self.present();
+        let remote =
+            present.iter().filter_map(|(id, present)| Some((id.clone(), present.connection.clone()?)));
+        remote.collect()
+    }
+
     /// Whom `worker` may ask for layers of a task, the best first.
     pub(crate) fn peers(&self, worker: &WorkerId, inputs: &[(LayerDigest, u64)]) -> Vec<Peer> {
         let present = self.present();

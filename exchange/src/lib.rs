@@ -6,6 +6,7 @@
 //! | [`bring`], [`layers`] | has layers complete in a store: trees, then the records and blobs that are missing |
 //! | [`trees`], [`blobs`] | one half of that |
 //! | [`take_records`], [`take_blobs`] | takes the answer to another question in, a client's for instance |
+//! | [`accounts`] | says what a store holds, and prunes it, in the words of the protocol |
 //!
 //! Invariants:
 //! - What arrives is checked against its digest while it streams in; nothing is stored that is not what was asked for,
@@ -17,6 +18,7 @@
 //! Deliberately absent: who holds what. Sources come from whoever asks, the best first.
 #![warn(missing_docs)]
 
+pub mod accounts;
 mod ask;
 mod bring;
 mod error;

@@ -1,7 +1,7 @@
 //! Another machine's store.
 
 use farm_proto::blob::Fetch;
-use farm_proto::worker::Opening;
+use farm_proto::worker::{Errand, Opening};
 use farm_transport::{Connection, Receiver};
 use tokio::time::timeout;
 
@@ -34,7 +34,7 @@ impl Source {
             let mut stream = self.connection().open().await?;
             match self {
                 Self::Coordinator(_) => stream.send(&Opening::Fetch(fetch)).await?,
-                Self::Worker(_) => stream.send(&fetch).await?,
+                Self::Worker(_) => stream.send(&Errand::Fetch(fetch)).await?,
             }
             let (mut sender, receiver) = stream.split();
             sender.finish()?;

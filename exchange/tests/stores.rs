@@ -15,6 +15,7 @@ use farm_exchange::Source;
 use farm_model::result::LayerRef;
 use farm_model::{BlobDigest, Scope};
 use farm_proto::blob::Fetch;
+use farm_proto::worker::Errand;
 use farm_store::Store;
 use farm_transport::{Authority, Connection, Endpoint, Expected, Identity, Role};
 use farm_tree::{File, Metadata, Mtime, Node, Records as _, Tree, TreeBuilder};
@@ -91,7 +92,8 @@ impl Net {
 }
 
 async fn answer(mut stream: farm_transport::Stream, store: Store, connection: Connection, manner: Manner) {
-    let fetch: Fetch = stream.receive().await.unwrap().unwrap();
+    let errand = stream.receive().await.unwrap().unwrap();
+    let Errand::Fetch(fetch) = errand else { panic!("{errand:?}") };
     match (manner, &fetch) {
         (Manner::VanishesAtBlobs, Fetch::Blobs { blobs }) => {
             let (mut sender, _receiver) = stream.split();
@@ -242,7 +244,7 @@ async fn records_that_answer_another_question_are_taken() {
     let absent = farm_model::DirectoryDigest([1; 32]);
     let digests = vec![tree.root.record.digest, absent];
     let mut stream = connection.open().await.unwrap();
-    stream.send(&Fetch::Records { digests: digests.clone() }).await.unwrap();
+    stream.send(&Errand::Fetch(Fetch::Records { digests: digests.clone() })).await.unwrap();
     let (_sender, receiver) = stream.split();
     let missing = farm_exchange::take_records(&to.store, receiver, &digests).await.unwrap();
     assert_eq!(missing, [absent]);

@@ -12,7 +12,7 @@ use farm_model::{BuildId, Exit, Platform, Reference, StepId, WorkerId};
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::budget::Budget;
-use crate::image::{ImageDetails, ImageSummary, PruneRequest, UsageRow};
+use crate::image::{ImageDetails, ImageSummary, NodeUsage, PruneRequest};
 use crate::image_query::{DirectoryListing, EntriesRequest, ImageComparison, ImageWaste, SharedBytes};
 use crate::transfer::{Moved, PullRequest, PushRequest, PushedImage, SaveRequest};
 
@@ -342,8 +342,8 @@ pub enum Reply {
     Sharing(Box<SharedBytes>),
     /// The names that were taken away.
     Removed(Vec<String>),
-    /// Use of the disk.
-    Usage(Vec<UsageRow>),
+    /// Use of the disk, machine by machine.
+    Usage(Vec<NodeUsage>),
     /// What a command wrote.
     Output {
         /// Where.

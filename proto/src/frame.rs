@@ -52,7 +52,8 @@ message!(
     crate::session::Answer,
     crate::session::OutputPart,
     crate::worker::Opening,
-    crate::blob::Fetch,
+    crate::worker::Errand,
+    crate::worker::Accounts,
     crate::WorkerMessage,
     crate::CoordinatorMessage,
 );

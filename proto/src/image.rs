@@ -149,6 +149,17 @@ pub struct UsageRow {
     pub reclaimable: u64,
 }
 
+/// The disk of one machine.
+#[derive(Archive, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct NodeUsage {
+    /// Which worker; none for the coordinator itself, and the worker in its process.
+    pub worker: Option<String>,
+    /// Kind by kind.
+    pub rows: Vec<UsageRow>,
+    /// Why it could not be asked.
+    pub failure: Option<String>,
+}
+
 /// What to remove.
 #[derive(Archive, Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct PruneRequest {

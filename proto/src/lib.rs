@@ -12,7 +12,7 @@
 //! | client | coordinator | [`client::Request`] | [`client::Reply`] until the stream ends |
 //! | coordinator | client | [`session::Question`] | one [`session::Answer`], or bulk bytes as the question says |
 //! | worker | coordinator | [`worker::Opening`] | [`WorkerMessage`] against [`CoordinatorMessage`], or as a fetch |
-//! | coordinator, worker | worker | [`blob::Fetch`] | an item for each thing asked for |
+//! | coordinator, worker | worker | [`worker::Errand`] | an item for each thing asked for, or one [`worker::Accounts`] |
 //!
 //! A frame is a little-endian `u32` length and as many bytes of rkyv, at most [`frame::LIMIT`]. An *item* is a
 //! little-endian `u64` length and as many raw bytes; [`blob::ABSENT`] in place of the length says that the thing is not

@@ -1,10 +1,13 @@
-//! Answers those who fetch: other workers and the coordinator, on connections of their own or on the session's.
+//! Answers those who fetch: other workers and the coordinator, on connections of their own or on the session's; and the
+//! coordinator when it asks about the disk.
 
 use std::time::Duration;
 
-use farm_model::Scope;
-use farm_proto::blob::Fetch;
-use farm_store::Store;
+use farm_exchange::accounts;
+use farm_model::{LayerDigest, Scope};
+use farm_proto::image::{PruneRequest, UsageRow};
+use farm_proto::worker::{Accounts, Errand};
+use farm_store::{Pins, Store};
 use farm_transport::{Connection, Endpoint, Incoming, Role, Stream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -70,16 +73,58 @@ pub(crate) async fn answer(connection: &Connection, store: &Store) {
 
 async fn answer_stream(mut stream: Stream, store: Store) {
     let peer = stream.peer().name.clone();
-    let fetch = match timeout(PATIENCE, stream.receive::<Fetch>()).await {
-        Ok(Ok(Some(fetch))) => fetch,
+    let errand = match timeout(PATIENCE, stream.receive::<Errand>()).await {
+        Ok(Ok(Some(errand))) => errand,
         Ok(Ok(None)) | Err(_) => return,
         Ok(Err(error)) => {
             let reason = farm_model::causes(&error);
             return tracing::warn!(peer, reason, "a question was not understood");
         }
     };
-    if let Err(error) = farm_exchange::serve(&store, fetch, stream).await {
-        let reason = farm_model::causes(&error);
+    let answered = match errand {
+        Errand::Fetch(fetch) => {
+            farm_exchange::serve(&store, fetch, stream).await.map_err(|error| farm_model::causes(&error))
+        }
+        Errand::Usage { .. } | Errand::Prune { .. } if stream.peer().role != Role::Coordinator => {
+            Err("only a coordinator may ask that".to_owned())
+        }
+        Errand::Usage { pinned } => {
+            disk(stream, move || Ok(accounts::rows(&store.usage(&pins(pinned))?))).await
+        }
+        Errand::Prune { request, pinned } => disk(stream, move || prune(&store, &request, pinned)).await,
+    };
+    if let Err(reason) = answered {
         tracing::warn!(peer, reason, "a question was not answered to the end");
     }
+}
+
+/// Answers with what `work` finds out; it blocks.
+async fn disk(
+    mut stream: Stream,
+    work: impl FnOnce() -> Result<Vec<UsageRow>, farm_store::Error> + Send + 'static,
+) -> Result<(), String> {
+    let found = tokio::task::spawn_blocking(work).await;
+    let answer = match found {
+        Ok(Ok(rows)) => Accounts::Rows(rows),
+        Ok(Err(error)) => Accounts::Failed(farm_model::causes(&error)),
+        Err(panic) => Accounts::Failed(panic.to_string()),
+    };
+    stream.send(&answer).await.map_err(|error| farm_model::causes(&error))
+}
+
+fn pins(layers: Vec<LayerDigest>) -> Pins {
+    Pins { layers: layers.into_iter().collect() }
+}
+
+fn prune(
+    store: &Store,
+    request: &PruneRequest,
+    pinned: Vec<LayerDigest>,
+) -> Result<Vec<UsageRow>, farm_store::Error> {
+    let mut pins = pins(pinned);
+    if !request.all {
+        // Records, which say what a later build would find, are the coordinator's.
+        pins.layers.extend(store.layer_digests()?);
+    }
+    accounts::prune(store, request, &pins)
 }

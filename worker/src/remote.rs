@@ -32,6 +32,10 @@ const MESSAGES: usize = 256;
 const FORGIVENESS: Duration = Duration::from_secs(30);
 /// A session that ends sooner was none: the pause before the next one grows.
 const LASTING: Duration = Duration::from_secs(2);
+/// How often it is looked whether anything runs.
+const GLANCE: Duration = Duration::from_secs(1);
+/// For how long nothing runs before memory is given back.
+const REST: Duration = Duration::from_secs(2);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -62,7 +66,7 @@ pub(crate) async fn serve(
     let (reports, reported) = mpsc::channel(MESSAGES);
     let (connection, coordinator) = watch::channel(None);
     let (leases, holdings) = (Arc::new(Leases::default()), Arc::new(Holdings::default()));
-    let store = runner.store.clone();
+    let (store, leases_held) = (runner.store.clone(), Arc::clone(&leases));
     let provider = Provider {
         store: store.clone(),
         peers: Peers::new(endpoint.clone()),
@@ -91,6 +95,7 @@ pub(crate) async fn serve(
         () = desk.serve(&mut received) => {}
         () = listen::listen(&endpoint, &store) => {}
         () = holdings.sweep(&store) => {}
+        () = rest(&leases_held) => {}
     }
     // Whoever waits for our leases learns at once that they end.
     if let Some(connection) = remote.connection.send_replace(None) {
@@ -101,6 +106,24 @@ pub(crate) async fn serve(
         () = remote.discard_reports() => {}
     }
     endpoint.close("the worker stops").await;
+}
+
+/// Gives memory that steps have left back to the machine whenever none has run for a while. Never ends.
+async fn rest(leases: &Leases) {
+    let (mut idle, mut rested) = (Duration::ZERO, true);
+    loop {
+        tokio::time::sleep(GLANCE).await;
+        if !leases.held().is_empty() {
+            (idle, rested) = (Duration::ZERO, false);
+            continue;
+        }
+        idle += GLANCE;
+        if !rested && idle >= REST {
+            rested = true;
+            // It has nothing to tell.
+            let _done = tokio::task::spawn_blocking(farm_executor::release_memory).await;
+        }
+    }
 }
 
 impl Remote {

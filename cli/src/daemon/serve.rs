@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use farm_coordinator::{Coordinator, Paths};
+use farm_coordinator::Paths;
 use farm_model::{Scope, WorkerId};
 use farm_transport::{Authority, Credentials, Identity, Role};
 
@@ -19,10 +19,6 @@ use crate::isolation::Isolation;
 use crate::{parts, paths, progress};
 
 const DEFAULT_IDLE_EXIT: Duration = Duration::from_secs(1800);
-/// How often an idle daemon looks whether it has been idle for long enough.
-const GLANCE: Duration = Duration::from_secs(1);
-/// For how long nothing is asked of a daemon before it gives back the memory that builds have left.
-const REST: Duration = Duration::from_secs(2);
 /// The worker of a daemon.
 const WORKER: &str = "local";
 
@@ -72,7 +68,7 @@ async fn run(config: &Config) -> Result<(), Failure> {
     tokio::select! {
         () = coordinator.serve(endpoint) => {}
         () = interrupts.requested() => {}
-        () = idle(&coordinator, idle_exit) => {}
+        () = parts::rest(&coordinator, Some(idle_exit)) => {}
     }
     Endpoint::withdraw(std::process::id());
     coordinator.shutdown().await;
@@ -83,24 +79,6 @@ async fn run(config: &Config) -> Result<(), Failure> {
         progress::complain(&format!("warning: the store could not be synced: {}", chain(&error)));
     }
     Ok(())
-}
-
-/// Returns once nothing has been asked of the coordinator for `limit`.
-async fn idle(coordinator: &Coordinator, limit: Duration) {
-    let mut rests = false;
-    loop {
-        let idle = coordinator.idle_for();
-        if idle.is_some_and(|idle| idle >= limit) {
-            return;
-        }
-        let rested = idle.is_some_and(|idle| idle >= REST);
-        if rested && !rests {
-            // It has nothing to tell, and a daemon that cannot give memory back keeps it.
-            let _done = tokio::task::spawn_blocking(farm_executor::release_memory).await;
-        }
-        rests = rested;
-        tokio::time::sleep(GLANCE).await;
-    }
 }
 
 /// Keys for the daemon and for the commands of its user. They outlive a daemon, so that a command can go on with the next.

@@ -8,7 +8,7 @@ use farm_model::event::{StoreLoad, StoreRow};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::{pins, rows};
+use super::pins;
 use crate::Error;
 use crate::build::{Farm, blocking};
 
@@ -64,7 +64,7 @@ async fn sample(farm: &Arc<Farm>) -> Result<StoreLoad, Error> {
         };
         let (layers, space) = (usage.layers(), farm.store.space()?);
         Ok(StoreLoad {
-            rows: rows(&usage).into_iter().map(row).collect(),
+            rows: farm_exchange::accounts::rows(&usage).into_iter().map(row).collect(),
             hot: layers.hot,
             cold: layers.cold,
             free: space.free,

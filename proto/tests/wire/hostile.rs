@@ -1,11 +1,10 @@
 use std::fmt::Debug;
 
 use farm_proto::WorkerMessage;
-use farm_proto::blob::Fetch;
 use farm_proto::client::{Reply, Request};
 use farm_proto::frame::{ALIGNMENT, Error, LIMIT, Message};
 use farm_proto::session::{Answer, OutputPart, Question};
-use farm_proto::worker::Opening;
+use farm_proto::worker::{Accounts, Errand, Opening};
 use farm_proto::{CoordinatorMessage, Outcome};
 use rkyv::util::AlignedVec;
 
@@ -36,7 +35,8 @@ fn decode_as_everything(bytes: &[u8]) {
     let _ = Answer::decode(&bytes);
     let _ = OutputPart::decode(&bytes);
     let _ = Opening::decode(&bytes);
-    let _ = Fetch::decode(&bytes);
+    let _ = Errand::decode(&bytes);
+    let _ = Accounts::decode(&bytes);
     let _ = CoordinatorMessage::decode(&bytes);
     let _ = WorkerMessage::decode(&bytes);
 }
@@ -95,7 +95,8 @@ fn twisted_messages_neither_panic_nor_grow() {
     twist(samples::answers());
     twist(samples::parts());
     twist(samples::openings());
-    twist(samples::fetches());
+    twist(samples::errands());
+    twist(samples::accounts());
     twist(samples::orders());
     twist(samples::reports());
 }

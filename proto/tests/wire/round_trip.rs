@@ -22,7 +22,8 @@ fn every_message_is_read_back() {
     read_back(samples::answers());
     read_back(samples::parts());
     read_back(samples::openings());
-    read_back(samples::fetches());
+    read_back(samples::errands());
+    read_back(samples::accounts());
     read_back(samples::orders());
     read_back(samples::reports());
 }

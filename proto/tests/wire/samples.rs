@@ -19,7 +19,7 @@ use farm_proto::session::{Answer, Ask, OutputPart, Question};
 use farm_proto::transfer::{
     ExportedImage, Moved, Packing, PullRequest, PushRequest, PushedImage, SaveRequest,
 };
-use farm_proto::worker::Opening;
+use farm_proto::worker::{Accounts, Errand, Opening};
 use farm_proto::*;
 
 pub(crate) const LEASE: LeaseId = LeaseId { epoch: 3, counter: 4 };
@@ -330,7 +330,11 @@ pub(crate) fn replies() -> Vec<Reply> {
         Reply::Compared(Box::new(comparison())),
         Reply::Sharing(Box::new(sharing())),
         Reply::Removed(vec![text("a:1")]),
-        Reply::Usage(kinds.map(row).to_vec()),
+        Reply::Usage(vec![NodeUsage {
+            worker: Some(text("w1")),
+            rows: kinds.map(row).to_vec(),
+            failure: Some(text("away")),
+        }]),
         Reply::Output { stream: Stream::Stderr, bytes: vec![0, 255] },
         Reply::Exited(Exit::Signal(9)),
         Reply::Status(Box::new(status)),
@@ -386,7 +390,24 @@ pub(crate) fn parts() -> Vec<OutputPart> {
     vec![OutputPart::Bytes(vec![1; 1000]), OutputPart::Done, OutputPart::Failed]
 }
 
-pub(crate) fn fetches() -> Vec<Fetch> {
+pub(crate) fn errands() -> Vec<Errand> {
+    let (request, pinned) = (prune(), vec![LayerDigest([1; 32])]);
+    let mut errands = vec![Errand::Usage { pinned: pinned.clone() }, Errand::Prune { request, pinned }];
+    errands.extend(fetches().into_iter().map(Errand::Fetch));
+    errands
+}
+
+fn prune() -> PruneRequest {
+    let kinds = vec![UsageKind::Images, UsageKind::Metadata];
+    PruneRequest { kinds, unused_for: Some(1), keep_bytes: Some(2), all: true, dry_run: true }
+}
+
+pub(crate) fn accounts() -> Vec<Accounts> {
+    let row = UsageRow { kind: UsageKind::Images, count: 1, bytes: 2, reclaimable: 3 };
+    vec![Accounts::Rows(vec![row]), Accounts::Failed(text("no"))]
+}
+
+fn fetches() -> Vec<Fetch> {
     vec![
         Fetch::Trees { layers: vec![LayerDigest([1; 32])] },
         Fetch::Records { digests: vec![DirectoryDigest([2; 32]); 3] },

@@ -14,12 +14,12 @@ const DOCKERFILE: &str = "FROM busybox AS work\n\
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Bytes by kind.
+/// Bytes by kind, of the coordinator.
 fn usage(farm: &Farm) -> BTreeMap<String, u64> {
     let rows = farm.command(&["du", "--json"]).run().expect(0).json_lines();
     let row =
         |row: &serde_json::Value| (row["kind"].as_str().unwrap().to_owned(), row["bytes"].as_u64().unwrap());
-    rows.iter().map(row).collect()
+    rows.iter().filter(|row| row["node"].is_null()).map(row).collect()
 }
 
 /// What is used once the stage `work` is in the store that is asked: a farm brings it there in the background.
@@ -61,4 +61,30 @@ fn filters_that_mean_nothing_are_wrong_usage() {
     assert_eq!(farm.command(&["prune", "--keep-storage", "much"]).run().status, Some(2));
     let _table =
         farm.command(&["du"]).run().expect(0).says(&["KIND", "SIZE", "RECLAIMABLE", "cache-mounts", "total"]);
+}
+
+#[test]
+fn cache_mounts_of_every_worker_go() {
+    let farm = Farm::new();
+    let context = |text: &str| {
+        Context::new(&format!(
+            "FROM busybox\nRUN --mount=type=cache,target=/c echo {text} && ls /c && head -c 50000 /dev/urandom > /c/f\n"
+        ))
+    };
+    let _built = farm.build(context("1").path()).run().expect(0);
+    let mounts = || {
+        let rows = farm.command(&["du", "--json"]).run().expect(0).json_lines();
+        let of_mounts = rows.iter().filter(|row| row["kind"] == "cache-mounts");
+        of_mounts.map(|row| row["bytes"].as_u64().unwrap()).sum::<u64>()
+    };
+    assert!(mounts() >= 50_000);
+    let _pruned =
+        farm.command(&["prune", "--filter", "type=cache-mounts"]).run().expect(0).says(&["cache-mounts"]);
+    assert_eq!(mounts(), 0);
+    // What was in the cache of steps is still found.
+    let again = farm.build(context("1").path()).run().expect(0);
+    assert!(again.log.contains("CACHED"), "{}", again.log);
+    let _all = farm.command(&["prune", "--all"]).run().expect(0);
+    let outcome = farm.build(context("1").path()).run().expect(0);
+    assert_eq!(state_of(&outcome.log, "head -c"), Some(State::Ran), "{}", outcome.log);
 }

@@ -157,6 +157,10 @@ impl App {
             Global::View(view) => self.view(view, now),
             Global::NextView => self.turn(1, now),
             Global::PreviousView => self.turn(View::ALL.len() - 1, now),
+            // A log goes to the failures in it.
+            Global::NextFailure if self.place.view() == View::Log && self.has_failure_here(now) => {
+                self.screen_act(Action::App(Global::NextFailure), now);
+            }
             Global::NextFailure => self.next_failure(now),
             Global::Freeze => {
                 let farm = &self.world.farm;
@@ -236,6 +240,11 @@ impl App {
                 return self.view(view, now);
             }
         }
+    }
+
+    fn has_failure_here(&self, now: i64) -> bool {
+        let context = self.world.context(now);
+        self.place.build().and_then(|id| context.build(id)).and_then(failed_step).is_some()
     }
 
     fn next_failure(&mut self, now: i64) {

@@ -93,7 +93,7 @@ impl Lanes {
     fn status(&self, context: &Context<'_>) -> Line<'static> {
         let theme = context.theme;
         let step = self.chosen.and_then(|(id, step)| {
-            let build = context.farm.builds().get(&id)?;
+            let build = context.build(id)?;
             Some((build, build.step(step)?))
         });
         if let Some((build, step)) = step {

@@ -112,7 +112,7 @@ impl Logs {
     }
 
     fn of<'a>(&self, context: &Context<'a>) -> Option<&'a Build> {
-        context.farm.builds().get(&self.build?)
+        context.build(self.build?)
     }
 
     /// Selects the lines anew, since other ones are wanted.

@@ -207,3 +207,70 @@ fn a_refusal_is_shown_where_it_was_asked() {
         "{text}"
     );
 }
+
+#[test]
+fn whatever_keys_and_answers_come_nothing_breaks() {
+    let world = World::new();
+    let mut images = listed(&world);
+    let actions = [
+        Action::Move(Move::Up),
+        Action::Move(Move::Down),
+        Action::Move(Move::Left),
+        Action::Move(Move::Right),
+        Action::Move(Move::Enter),
+        Action::Move(Move::Last),
+        Action::Table(Tabular::SortNext),
+        Action::Table(Tabular::Reverse),
+        Action::Images(Imaging::Files),
+        Action::Images(Imaging::Waste),
+        Action::Images(Imaging::Mark),
+        Action::Images(Imaging::Compare),
+    ];
+    let names = ["\x1b]0;x\x07", "\u{202e}evil", "漢字", "", "a/../b", "very long ".repeat(99).leak()];
+    let mut seed = 11_u64;
+    for turn in 0..4000_u16 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let pick = usize::try_from(seed >> 33).unwrap();
+        let name = names[pick % names.len()].to_owned();
+        for query in act(&mut images, &world, actions[pick % actions.len()]) {
+            let answer = match (pick % 7, query) {
+                (0, _) => Answer::Refused { what: name.clone(), message: name.clone(), hint: None },
+                (_, Query::Images) => Answer::Images(vec![row(&name, u64::MAX, Some(0)), row(APP, 0, None)]),
+                (_, Query::Image { image }) => {
+                    let layers = vec![
+                        Layer { created_by: name.clone(), bytes: u64::MAX, ..Layer::default() };
+                        pick % 5
+                    ];
+                    let row = row(&image, 5, Some(u64::MAX));
+                    Answer::Image(Box::new(ImageDetail {
+                        row,
+                        layers,
+                        stages: vec![(name.clone(), 1, true)],
+                    }))
+                }
+                // It may know of other layers than the image does.
+                (_, Query::Waste { image }) => {
+                    let waste =
+                        LayerWaste { bytes: u64::MAX, hidden_bytes: u64::MAX, ..LayerWaste::default() };
+                    Answer::Waste { image, layers: vec![waste; pick % 9] }
+                }
+                (_, query @ Query::Entries { .. }) => {
+                    let entries = vec![entry(&name, 'd', u64::MAX, Against::Same); pick % 4];
+                    Answer::Entries { query, entries, more: u64::MAX }
+                }
+                (_, query @ Query::Compare { .. }) => {
+                    let difference = Difference { path: name.clone(), before: Some(u64::MAX), after: None };
+                    Answer::Compare { query, differences: vec![difference; pick % 4], more: 0 }
+                }
+            };
+            images.answer(&answer, &world.context());
+        }
+        if turn % 11 == 0 {
+            images.back();
+            images.filter(&Filter::parse(["", "evil", "!a", "/./"][pick % 4]), &world.context());
+        }
+        let (columns, rows) = (u16::try_from(pick % 130).unwrap(), u16::try_from(pick / 131 % 40).unwrap());
+        let text = testing::text(&images, &world, columns, rows);
+        assert!(!text.contains(['\x1b', '\x07', '\u{202e}']));
+    }
+}

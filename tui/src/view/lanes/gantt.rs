@@ -62,7 +62,7 @@ impl Gantt<'_> {
     }
 
     fn name(&self, span: &Span) -> String {
-        let step = self.context.farm.builds().get(&span.build).and_then(|build| build.step(span.step));
+        let step = self.context.build(span.build).and_then(|build| build.step(span.step));
         step.map_or_else(
             || format!("build {}", span.build),
             |step| first_line(&step.planned.name).into_owned(),

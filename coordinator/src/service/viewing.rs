@@ -144,10 +144,11 @@ impl<'a> Viewing<'a> {
         for build in newest(past, &running) {
             self.out.say(FarmEvent::Past(build)).await?;
         }
+        // Before the builds whose steps they run.
+        self.see_workers().await?;
         for build in running {
             self.read(build).await?;
         }
-        self.see_workers().await?;
         self.see_store().await?;
         self.next_action = self.actions.borrow().saturating_sub(ACTIONS);
         self.see_actions().await?;

@@ -44,7 +44,7 @@ pub(crate) async fn connect(options: &Options) -> Result<Client, Failure> {
     connect_to_daemon(options, None).await
 }
 
-/// The same, with a daemon that has the configuration of this command: what it pulls and how its steps run follow it.
+/// As [`connect`], with a daemon that has the configuration of this command: what it pulls and how its steps run follow it.
 pub(crate) async fn connect_configured(options: &Options) -> Result<Client, Failure> {
     if let Some(address) = &options.coordinator {
         return connect_to_farm(address, options).await;
@@ -72,6 +72,17 @@ pub(crate) async fn connect_to_watch(options: &Options) -> Result<(Client, Role)
     };
     let role = credentials.identity().role;
     Ok((reach(address, &credentials).await?, role))
+}
+
+/// As [`connect_to_watch`], once more: a daemon that does not run any more is not started.
+pub(crate) async fn watch_again(options: &Options) -> Result<Client, Failure> {
+    if options.coordinator.is_some() {
+        return Ok(connect_to_watch(options).await?.0);
+    }
+    match running().await? {
+        Some((_, client)) => Ok(client),
+        None => Err(Failure::environment("no daemon runs").with_hint(Some("`farm daemon start` starts one"))),
+    }
 }
 
 async fn reach(address: &str, credentials: &Credentials) -> Result<Client, Failure> {

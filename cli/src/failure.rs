@@ -82,6 +82,16 @@ impl Failure {
         self
     }
 
+    /// What went wrong.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What went wrong, and the way out: for whoever shows it in a way of its own.
+    pub(crate) fn into_words(self) -> (String, Option<String>) {
+        (self.message, self.hint)
+    }
+
     /// Prints the failure and gives its exit code.
     pub(crate) fn report(&self) -> ExitCode {
         let mut text = String::new();

@@ -27,6 +27,7 @@ mod run;
 mod save;
 mod show;
 mod template;
+mod top;
 mod transfer;
 mod version;
 mod why;
@@ -67,6 +68,8 @@ enum Command {
     Build(Box<build::Arguments>),
     /// List, follow and cancel builds
     Builds(builds::Arguments),
+    /// Watch builds, workers, cache and images of a farm
+    Top(Box<top::Arguments>),
     /// Say why a step ran instead of being cached
     Why(why::Arguments),
     /// Write a build as a page of HTML, or as a trace
@@ -144,6 +147,7 @@ fn perform(command: Command) -> Result<ExitCode, Failure> {
         Command::Run(arguments) => return run::run(arguments),
         Command::Build(arguments) => build::run(*arguments),
         Command::Builds(arguments) => builds::run(arguments),
+        Command::Top(arguments) => top::run(*arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Images(arguments) => images::list::run(&arguments),

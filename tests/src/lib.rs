@@ -14,4 +14,5 @@ pub mod image;
 pub mod layout;
 pub mod registry;
 pub mod sequence;
+pub mod terminal;
 pub mod topology;

@@ -7,6 +7,7 @@
 mod budgets;
 mod builds;
 mod caching;
+mod console;
 mod contents;
 mod contexts;
 mod damage;

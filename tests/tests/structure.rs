@@ -178,7 +178,8 @@ fn only_the_executor_is_unsafe() {
         if path.starts_with(root().join(UNSAFE)) {
             continue;
         }
-        let text = fs::read_to_string(&path).unwrap();
+        // A policy of a page of HTML has a word that begins alike.
+        let text = fs::read_to_string(&path).unwrap().replace("unsafe-inline", "");
         let unsafe_lines = code(&text).filter(|(_, line)| words(line).any(|word| word == "unsafe"));
         problems.extend(unsafe_lines.map(|(number, _)| format!("{}:{number}", path.display())));
     }

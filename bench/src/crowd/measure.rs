@@ -9,9 +9,9 @@ use farm_model::event::FarmRecorded;
 use farm_model::event::recording::{self, Next};
 use farm_tui::Painter;
 use farm_tui::app::{App, Options, View};
+use farm_tui::area;
 use farm_tui::export::{self, Paper};
 use farm_tui::view::theme::ThemeName;
-use ratatui::layout::Rect;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{Crowd, Size};
@@ -107,7 +107,7 @@ pub fn picture(size: Size, (view, theme): (&str, &str), extent: Extent) -> Strin
     let now = crowd.now();
     app.open(View::named(view).unwrap_or_default(), crowd.a_build(), now);
     let _effects = app.tick(now);
-    let frame = app.draw(Rect::new(0, 0, extent.columns, extent.rows), now);
+    let frame = app.draw(area(extent.columns, extent.rows), now);
     let light = Paper { front: (0x1f, 0x23, 0x28), back: (0xff, 0xff, 0xff), ..Paper::default() };
     export::svg(&frame, &if theme == ThemeName::Light.name() { light } else { Paper::default() })
 }
@@ -211,7 +211,7 @@ impl Bench {
     }
 
     fn frame(&mut self, now: i64) {
-        let area = Rect::new(0, 0, self.extent.columns, self.extent.rows);
+        let area = area(self.extent.columns, self.extent.rows);
         let frame = self.app.draw(area, now);
         // Writing into memory does not fail.
         let _bytes = self.painter.paint(frame);

@@ -68,7 +68,7 @@ fn cache_mounts_of_every_worker_go() {
     let farm = Farm::new();
     let context = |text: &str| {
         Context::new(&format!(
-            "FROM busybox\nRUN --mount=type=cache,target=/c echo {text} && ls /c && head -c 50000 /dev/urandom > /c/f\n"
+            "FROM busybox\nRUN --mount=type=cache,target=/c echo {text} > /made && head -c 50000 /dev/urandom > /c/f\n"
         ))
     };
     let _built = farm.build(context("1").path()).run().expect(0);

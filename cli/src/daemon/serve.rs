@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use farm_coordinator::Paths;
 use farm_model::{Scope, WorkerId};
@@ -18,6 +18,9 @@ use crate::interrupt::Interrupts;
 use crate::isolation::Isolation;
 use crate::{parts, paths, progress};
 
+/// How long a daemon that is ending is waited for, and how often it is looked at.
+const PARTING: Duration = Duration::from_secs(30);
+const RETRY: Duration = Duration::from_millis(10);
 const DEFAULT_IDLE_EXIT: Duration = Duration::from_secs(1800);
 /// The worker of a daemon.
 const WORKER: &str = "local";
@@ -43,10 +46,20 @@ fn take_lock() -> Result<Lock, Failure> {
         Failure::environment(format!("cannot use `{}`: {error}", directory.display()))
     };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(failed)?;
-    Lock::take().map_err(failed)?.ok_or_else(|| {
-        let holder = Lock::holder().map(|pid| format!("it is process {pid}; once that has ended, try again"));
-        Failure::environment("a daemon runs already, and does not say where it listens").with_hint(holder)
-    })
+    let started = Instant::now();
+    loop {
+        if let Some(lock) = Lock::take().map_err(failed)? {
+            return Ok(lock);
+        }
+        // One that listens no more is ending: what it does last, syncing its store above all, takes its time.
+        if Endpoint::read()?.is_some() || started.elapsed() > PARTING {
+            let holder =
+                Lock::holder().map(|pid| format!("it is process {pid}; once that has ended, try again"));
+            return Err(Failure::environment("a daemon runs already, and does not say where it listens")
+                .with_hint(holder));
+        }
+        std::thread::sleep(RETRY);
+    }
 }
 
 async fn run(config: &Config) -> Result<(), Failure> {
